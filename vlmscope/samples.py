@@ -1,0 +1,113 @@
+"""The sample table: one row per question about a picture, the same columns for every benchmark."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+from PIL import Image
+
+from vlmscope.errors import VlmscopeError
+
+SCHEMA = {
+    "sample": pl.String,
+    "dataset": pl.String,
+    "split": pl.String,
+    "index": pl.Int64,
+    "group": pl.String,
+    "images": pl.List(pl.String),
+    "width": pl.Int64,
+    "height": pl.Int64,
+    "question": pl.String,
+    "choices": pl.List(pl.String),
+    "answer": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the sample table.
+
+    sample    unique name, `<dataset>-<split>-<index>`
+    index     the benchmark's own running number (mmneuron.md 5)
+    group     what belongs together in evaluation: a question id (LingoQA), else the sample itself
+    images    references below the dataset's folder: `path`, or `table.parquet#row` for embedded pictures;
+              several references are frames that are joined left to right
+    width, height   pixels of the (joined) picture
+    answer    the official answer structure as JSON text
+    """
+
+    sample: str
+    dataset: str
+    split: str
+    index: int
+    group: str
+    images: tuple[str, ...]
+    width: int
+    height: int
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+
+
+def table(samples: Iterable[Sample]) -> pl.DataFrame:
+    """Samples as a table with exactly the columns of `SCHEMA`, order kept."""
+    rows = [
+        {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(one).items()}
+        for one in samples
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def rows(frame: pl.DataFrame) -> list[Sample]:
+    """The samples of a table, order kept."""
+    return [
+        Sample(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def open_one(reference: str, root: Path) -> Image.Image:
+    """The RGB picture behind one image reference."""
+    name, _, row = reference.partition("#")
+    path = root / name
+    try:
+        if not row:
+            with Image.open(path) as picture:
+                return picture.convert("RGB")
+        cell = pl.scan_parquet(path).slice(int(row), 1).select(pl.col("image")).collect().item()
+        with Image.open(io.BytesIO(cell["bytes"])) as picture:
+            return picture.convert("RGB")
+    except FileNotFoundError as error:
+        raise VlmscopeError(
+            f"The picture {reference} is not there.",
+            where=str(path),
+            instead="put the file in place, or build the sample table again so that it is left out",
+        ) from error
+    except (OSError, pl.exceptions.PolarsError, TypeError, KeyError) as error:
+        raise VlmscopeError(
+            f"The picture {reference} cannot be read: {error}", where=str(path), instead="replace the damaged file"
+        ) from error
+
+
+def join(pictures: list[Image.Image]) -> Image.Image:
+    """Frames of equal height side by side (LingoQA, mmneuron.md 5.1); one picture is handed back as it is."""
+    if len(pictures) == 1:
+        return pictures[0]
+    heights = {picture.height for picture in pictures}
+    if len(heights) > 1:
+        raise VlmscopeError(
+            f"Frames of different heights {sorted(heights)} cannot be joined.", instead="frames of one recording"
+        )
+    joined = Image.new("RGB", (sum(picture.width for picture in pictures), pictures[0].height))
+    left = 0
+    for picture in pictures:
+        joined.paste(picture, (left, 0))
+        left += picture.width
+    return joined
+
+
+def picture(sample: Sample, root: Path) -> Image.Image:
+    """The RGB picture of a sample, frames joined."""
+    return join([open_one(reference, root) for reference in sample.images])
