@@ -1,0 +1,42 @@
+"""Comparing short texts: words, overlap, edit distance."""
+
+import re
+import unicodedata
+from collections import Counter
+
+ARTICLES = ("a", "an", "the")
+_WORD_BREAK = re.compile(r"\s+")
+
+
+def collapsed(text: str) -> str:
+    """Lower case, no blanks around, white space inside as one blank (the ANLS preparation, mmneuron.md 6)."""
+    return _WORD_BREAK.sub(" ", text.strip().lower())
+
+
+def words(text: str) -> list[str]:
+    """Words without case, punctuation and articles; accents are kept."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    spaced = "".join(" " if unicodedata.category(letter).startswith("P") else letter for letter in plain)
+    return [word for word in spaced.split() if word not in ARTICLES]
+
+
+def token_f1(prediction: str, reference: str) -> float:
+    """Harmonic mean of word precision and recall, 0 to 1; 1 when neither text has a word."""
+    said, meant = Counter(words(prediction)), Counter(words(reference))
+    if not said or not meant:
+        return float(said == meant)
+    shared = (said & meant).total()
+    return 2 * shared / (said.total() + meant.total())
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Fewest insertions, deletions and substitutions of characters (Levenshtein)."""
+    if len(one) < len(other):
+        one, other = other, one
+    above = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        row = [i]
+        for j, b in enumerate(other, start=1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
+        above = row
+    return above[-1]
