@@ -85,7 +85,7 @@ def open_one(reference: str, root: Path) -> Image.Image:
             where=str(path),
             instead="put the file in place, or build the sample table again so that it is left out",
         ) from error
-    except (OSError, pl.exceptions.PolarsError, TypeError, KeyError) as error:
+    except (OSError, pl.exceptions.PolarsError, TypeError, KeyError, ValueError) as error:
         raise VlmscopeError(
             f"The picture {reference} cannot be read: {error}", where=str(path), instead="replace the damaged file"
         ) from error

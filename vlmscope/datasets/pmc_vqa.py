@@ -41,9 +41,8 @@ def read(
     firsts = base.first_per(numbered, lambda row: row["Figure_path"])
     for item in base.found(firsts, pictures, root, limit=limit, name=name):
         row = item.row
-        answer = row["Answer_label"] if row["Answer_label"] in LETTERS else row["Answer"]
         choices = [row[choice] or "" for choice in CHOICES]
-        yield base.sample(item, name=name, split=split, question=row["Question"], answer=answer, choices=choices)
+        yield base.sample(item, name=name, split=split, question=row["Question"], answer=_letter(row), choices=choices)
 
 
 def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
@@ -89,8 +88,14 @@ def _version(path: Path) -> pl.DataFrame:
 def _check_whole(table: pl.DataFrame, path: Path) -> None:
     """Short rows come back with empty cells at their end; the last row is where a cut file shows."""
     lacking = table.select(pl.col("Figure_path", "Question").null_count()).row(0)
-    if any(lacking) or any(cell is None for cell in table.tail(1).select(CHOICES).to_numpy().ravel()):
-        raise base.damaged(path, "a row has no figure, no question or too few choices", SOURCE)
+    last = table.row(-1, named=True) if len(table) else {}
+    if any(lacking) or (last and _letter(last) not in LETTERS):
+        raise base.damaged(path, "a row has no figure or no question, or the last row has no letter as answer", SOURCE)
+
+
+def _letter(row: dict[str, Any]) -> str:
+    """The right letter; some rows have it under `Answer`."""
+    return row["Answer_label"] if row["Answer_label"] in LETTERS else row["Answer"]
 
 
 def _row(question: Question, figure: str, seed: int) -> dict[str, str]:
