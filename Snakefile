@@ -1,0 +1,46 @@
+# vlmscope: look inside vision-language models, from benchmarks and checkpoints to tables, figures and pages.
+#
+#   snakemake results/mmneuron/llava/table2.csv      one result, embedded default
+#   snakemake                                        every headline result of the configured systems
+#   snakemake --profile slurm TARGET                 the same at paper scale on a cluster
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, workflow.basedir)
+
+
+configfile: os.path.join(workflow.basedir, "config.yaml")
+
+
+# The one key that chooses the scale; files and keys given on the command line still win over this overlay.
+if config["scale"] == "paper":
+
+    configfile: os.path.join(workflow.basedir, "profiles", "paper", "config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/capture.smk"
+include: "rules/mmneuron.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    mmneuron,
+    data_fetch,
+    data_folder,
+    model_fetch,
+    report_config,
+
+
+rule all:
+    """Headline results of every configured system."""
+    default_target: True
+    input:
+        rules.mmneuron.input,
+        rules.report_config.output,

@@ -1,0 +1,245 @@
+# MMNeuron: domain-specific neurons (arXiv 2406.11193).
+#
+# NEEDS     the capture named by mmneuron.capture, sample tables of split val
+# MAKES     results/mmneuron/{model}/neurons/{module}.parquet      neuron sets
+#           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/...
+#           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json
+#           results/mmneuron/{model}/effects.csv                   own domain beside other domains and random neurons
+# SETTINGS  mmneuron
+
+
+rule mmneuron:
+    """Headline results of this system for every configured model."""
+    input:
+        expand("results/mmneuron/{model}/{file}", model=cfg.run.mmneuron, file=["table2.csv", "effects.csv"]),
+
+
+rule mmneuron_identify:
+    """Neurons whose firing is concentrated in few domains."""
+    input:
+        model="results/models/{model}/model.json",
+        counts=paths.counts("{model}"),
+    output:
+        neurons="results/mmneuron/{model}/neurons/{module}.parquet",
+        summary="results/mmneuron/{model}/neurons/{module}.json",
+    log:
+        "logs/mmneuron_identify/{model}-{module}.log",
+    params:
+        settings=settings(
+            identify="mmneuron.identify", domains="mmneuron.domains", family="models.{model}.family"
+        ),
+        code=code("mmneuron_identify", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    group:
+        "identify"
+    threads: 1
+    resources:
+        **cpu(mem_gb=2),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mmneuron_identify.py"
+
+
+rule mmneuron_generate:
+    """Answers of the untouched model."""
+    input:
+        model="results/models/{model}/model.json",
+        raw="results/data/{domain}/raw.json",
+        samples="results/data/{domain}/val.parquet",
+    output:
+        answers="results/mmneuron/{model}/answers/{domain}/none.parquet",
+    log:
+        "logs/mmneuron_generate/{model}-{domain}.log",
+    benchmark:
+        "benchmarks/mmneuron_generate/{model}-{domain}.tsv"
+    params:
+        settings=settings(kind="datasets.{domain}.kind", generate="mmneuron.generate"),
+        code=code(
+            "mmneuron_generate",
+            "vlmscope.datasets.{kind:domain}",
+            "vlmscope.models.{family:model}",
+            lookup=paths.kinds,
+        ),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=90),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mmneuron_generate.py"
+
+
+rule mmneuron_generate_masked:
+    """Answers with the domain's own neurons set to zero, all conditions in one job."""
+    input:
+        model="results/models/{model}/model.json",
+        raw="results/data/{domain}/raw.json",
+        samples="results/data/{domain}/val.parquet",
+        neurons=paths.neurons,
+    output:
+        answers="results/mmneuron/{model}/answers/{domain}/masked.parquet",
+    log:
+        "logs/mmneuron_generate_masked/{model}-{domain}.log",
+    benchmark:
+        "benchmarks/mmneuron_generate_masked/{model}-{domain}.tsv"
+    params:
+        settings=settings(
+            kind="datasets.{domain}.kind", generate="mmneuron.generate", domains="mmneuron.domains"
+        ),
+        conditions=paths.masked_conditions,
+        code=code(
+            "mmneuron_generate_masked",
+            "vlmscope.datasets.{kind:domain}",
+            "vlmscope.models.{family:model}",
+            lookup=paths.kinds,
+        ),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=360),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mmneuron_generate_masked.py"
+
+
+rule mmneuron_evaluate:
+    """One score per answer, by the domain's own metrics."""
+    input:
+        samples="results/data/{domain}/val.parquet",
+        answers="results/mmneuron/{model}/answers/{domain}/{part}.parquet",
+        judge=paths.judge,
+    output:
+        scores="results/mmneuron/{model}/scores/{domain}/{part}.parquet",
+    log:
+        "logs/mmneuron_evaluate/{model}-{domain}-{part}.log",
+    params:
+        settings=settings(
+            kind="datasets.{domain}.kind",
+            judge="mmneuron.evaluate.judge",
+            anls_threshold="mmneuron.evaluate.anls_threshold",
+        ),
+        code=code("mmneuron_evaluate"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(mem_gb=2, minutes=60),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mmneuron_evaluate.py"
+
+
+rule mmneuron_table2:
+    """Accuracy under deactivation of each domain's own neurons (mmneuron.md 7.2)."""
+    input:
+        model="results/models/{model}/model.json",
+        scores=paths.scores,
+        summaries=paths.summaries,
+        raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
+    output:
+        table=report(
+            "results/mmneuron/{model}/table2.csv",
+            caption="../report/table2.rst",
+            category="MMNeuron",
+            labels={"model": "{model}", "result": "table 2"},
+        ),
+        long="results/mmneuron/{model}/table2_long.csv",
+        meta="results/mmneuron/{model}/table2.meta.json",
+    log:
+        "logs/mmneuron_table2/{model}.log",
+    params:
+        settings=settings(
+            scale="scale",
+            label="models.{model}.label",
+            columns="mmneuron.columns",
+            generate="mmneuron.generate",
+            identify="mmneuron.identify",
+            evaluate="mmneuron.evaluate",
+        ),
+        conditions=paths.conditions,
+        data=paths.table_data,
+        code=code("mmneuron_table2"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mmneuron_table2.py"
+
+
+rule mmneuron_perturb:
+    """Deviation of hidden states and change of answers: own domain, other domains, random neurons."""
+    input:
+        model="results/models/{model}/model.json",
+        raw="results/data/{domain}/raw.json",
+        samples="results/data/{domain}/val.parquet",
+        neurons=paths.neurons,
+    output:
+        rows="results/mmneuron/{model}/effects/{domain}.parquet",
+    log:
+        "logs/mmneuron_perturb/{model}-{domain}.log",
+    benchmark:
+        "benchmarks/mmneuron_perturb/{model}-{domain}.tsv"
+    params:
+        settings=settings(
+            kind="datasets.{domain}.kind",
+            domains="mmneuron.domains",
+            generate="mmneuron.generate",
+            effects="mmneuron.effects",
+        ),
+        conditions=paths.masked_conditions,
+        code=code(
+            "mmneuron_perturb",
+            "vlmscope.datasets.{kind:domain}",
+            "vlmscope.models.{family:model}",
+            lookup=paths.kinds,
+        ),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=240),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mmneuron_perturb.py"
+
+
+rule mmneuron_effects:
+    """Effect of own-domain neurons beside its controls, with intervals."""
+    input:
+        rows=paths.effects,
+        samples=expand("results/data/{domain}/val.parquet", domain=cfg.mmneuron.domains),
+        judge=paths.judge,
+    output:
+        table=report(
+            "results/mmneuron/{model}/effects.csv",
+            caption="../report/effects.rst",
+            category="MMNeuron",
+            labels={"model": "{model}", "result": "effects and controls"},
+        ),
+        figure=report(
+            "results/mmneuron/{model}/effects.svg",
+            caption="../report/effects.rst",
+            category="MMNeuron",
+            labels={"model": "{model}", "result": "effects, figure"},
+        ),
+    log:
+        "logs/mmneuron_effects/{model}.log",
+    params:
+        settings=settings(
+            domains="mmneuron.domains", evaluate="mmneuron.evaluate", label="models.{model}.label", scale="scale"
+        ),
+        data=paths.table_data,
+        code=code("mmneuron_effects"),
+    group:
+        "effects"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mmneuron_effects.py"

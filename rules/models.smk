@@ -1,0 +1,67 @@
+# Checkpoints: a folder in the repository, a Hugging Face id, or the training recipe -> model manifest.
+#
+# NEEDS     weights/ (folder), the network (hub), or CPU minutes (train)
+# MAKES     results/models/{model}/model.json      folder, family, revision, fingerprint
+# SETTINGS  models, judges
+
+
+rule model_fetch:
+    """Download a checkpoint at its revision: safetensors, configuration and tokenizer, nothing executable."""
+    output:
+        "results/models/{model}/hub.json",
+    wildcard_constraints:
+        model=flow.one_of(paths.checkpoints("hub")),
+    log:
+        "logs/model_fetch/{model}.log",
+    params:
+        settings=paths.hub_settings,
+        code=code("model_fetch"),
+        folder="results/models/{model}/hub",
+    threads: 1
+    resources:
+        **cpu(mem_gb=4, minutes=720),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/model_fetch.py"
+
+
+rule model_train:
+    """Train the embedded model from nothing (the shipped weights came from this recipe)."""
+    output:
+        "results/models/{model}/trained/model.safetensors",
+    log:
+        "logs/model_train/{model}.log",
+    benchmark:
+        "benchmarks/model_train/{model}.tsv"
+    params:
+        settings=settings(family="models.{model}.family"),
+        code=code("model_train"),
+    threads: 1
+    resources:
+        **cpu(mem_gb=6, minutes=60),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/model_train.py"
+
+
+rule model_resolve:
+    """Find the checkpoint's folder and take its fingerprint."""
+    input:
+        paths.model_files,
+    output:
+        "results/models/{model}/model.json",
+    log:
+        "logs/model_resolve/{model}.log",
+    params:
+        settings=settings(model="models.{model}"),
+        code=code("model_resolve"),
+        folder=paths.model_folder,
+    threads: 1
+    resources:
+        **cpu(mem_gb=2, minutes=30),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/model_resolve.py"

@@ -1,0 +1,21 @@
+"""Measure deviation and answers under own, other and random masks for one domain."""
+
+from vlmscope.mmneuron import runs
+from vlmscope.mmneuron.schemas import PERTURBED
+from vlmscope.models.load import load
+from vlmscope.session import device, logged, prepare_torch, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    rows = runs.perturbed(
+        load(snakemake.input.model, device(snakemake.resources.gpu)),
+        raw=snakemake.input.raw,
+        samples=snakemake.input.samples,
+        neurons=snakemake.input.neurons,
+        domain=snakemake.wildcards.domain,
+        settings=settings(snakemake.params.settings),
+        conditions=settings(snakemake.params.conditions),
+        batch=snakemake.resources.batch,
+    )
+    tables.write(rows, snakemake.output.rows, PERTURBED)

@@ -1,0 +1,10 @@
+"""Find a checkpoint's folder and take its fingerprint."""
+
+from vlmscope.layout import checkpoint_folder
+from vlmscope.models.load import describe
+from vlmscope.session import logged, settings
+from vlmscope.store.files import write_json
+
+with logged(snakemake.log[0]):
+    chosen = settings(snakemake.params.settings)["model"]
+    write_json(describe(checkpoint_folder(snakemake.params.folder), chosen), snakemake.output[0])

@@ -1,0 +1,43 @@
+"""One shard of a capture, from files to file."""
+
+import logging
+import math
+from typing import Any
+
+from vlmscope import samples as table
+from vlmscope.capture import batches, plan, run
+from vlmscope.datasets import base
+from vlmscope.models.load import Loaded
+from vlmscope.raw import read_manifest
+from vlmscope.session import progress
+from vlmscope.store import shards, tables
+
+log = logging.getLogger(__name__)
+
+
+def make(
+    loaded: Loaded, *, raw: str, samples: str, settings: dict[str, Any], shard: int, batch: int, code: str, target: str
+) -> None:
+    """Run the shard's samples through the model and write what the takes keep.
+
+    settings   the capture's settings: kind, prompt, samples, vision_positions, shards, take
+    """
+    manifest = read_manifest(raw)
+    takes = plan.resolve(settings["take"], loaded.family, loaded.config)
+    every = table.rows(tables.read(samples, table.SCHEMA))
+    budget = settings["samples"], settings["vision_positions"]
+    chosen = batches.within_budget(every, loaded.family, loaded.config, *budget)
+    part = batches.of_shard(chosen, shard, settings["shards"])
+    log.info("%d of %d samples within the budget, %d in this shard", len(chosen), len(every), len(part))
+
+    benchmark, picture = base.load(settings["kind"]), batches.picture_of(manifest["root"])
+    stream = batches.prefill(loaded, part, lambda one: benchmark.prompt(one, settings["prompt"]), picture, batch)
+    kept = run.capture(loaded, takes, progress(stream, math.ceil(len(part) / batch), "batches"))
+    recipe = {
+        "settings": settings,
+        "model": loaded.about["fingerprint"],
+        "family": loaded.family.name,
+        "data": manifest["digest"],
+        "code": code,
+    }
+    shards.write(target, [one.sample for one in part], {one.take.name: one.arrays for one in kept}, recipe)

@@ -1,0 +1,156 @@
+"""Hooks that read named sites while the model runs, reduce on the device and leave no trace behind.
+
+Axis order: [sample, layer, token, unit].
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vlmscope.capture.plan import Take
+from vlmscope.models.base import Site
+from vlmscope.models.load import Loaded
+
+
+def module_at(model: nn.Module, path: str, layer: int = 0) -> nn.Module:
+    """The module behind a site path."""
+    return model.get_submodule(path.replace("{l}", str(layer)))
+
+
+@contextlib.contextmanager
+def reading(loaded: Loaded, site: Site, layers: Sequence[int], see: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Call `see(layer, tensor)` whenever a layer of the site is computed; hooks are gone afterwards, come what may.
+
+    Raises AttributeError where the model lacks a module of that path.
+    """
+    handles = []
+    try:
+        for layer in layers:
+            module = module_at(loaded.model, site.path, layer)
+            handles.append(_hook(module, site, layer, see))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(module: nn.Module, site: Site, layer: int, see: Callable[[int, Tensor], None]) -> Any:
+    if site.side == "input":
+
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            see(layer, args[0] if args else kwargs["hidden_states"])
+
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        see(layer, output[0] if isinstance(output, tuple) else output)
+
+    return module.register_forward_hook(after)
+
+
+def positions(where: str, inputs: dict[str, Tensor], image_token: int) -> Tensor:
+    """Which text positions a take looks at: bool [sample, token], padding never included."""
+    real = inputs["attention_mask"].bool()
+    if where == "image":
+        return real & (inputs["input_ids"] == image_token)
+    if where == "text":
+        return real & (inputs["input_ids"] != image_token)
+    if where == "last":
+        places = torch.arange(real.shape[1], device=real.device)
+        return real & (places == (real * places).argmax(1, keepdim=True))
+    return real
+
+
+class Counter:
+    """Firing statistics of one take.
+
+    fired   int64   [layer, unit]   positions with activation > 0 (mmneuron.md 2.1)
+    total   float64 [layer, unit]   sum of the activation
+    seen    positions counted
+    """
+
+    def __init__(self, take: Take, width: int, device: torch.device) -> None:
+        self.take = take
+        self.fired = torch.zeros(len(take.layers), width, dtype=torch.int64, device=device)
+        self.total = torch.zeros(len(take.layers), width, dtype=torch.float64, device=device)
+        self.seen = 0
+        self.mask: Tensor | None = None
+
+    def begin(self, mask: Tensor | None) -> None:
+        """Positions of the coming batch; None counts every position of every tile."""
+        self.mask = None if mask is None or bool(mask.all()) else mask.flatten()
+
+    def see(self, layer: int, value: Tensor) -> None:
+        """Add one layer's activations, [..., unit]."""
+        flat = value.reshape(-1, value.shape[-1])
+        if self.mask is not None:
+            flat = flat[self.mask]
+        row = self.take.layers.index(layer)
+        self.fired[row] += (flat > 0).sum(0)
+        self.total[row] += flat.sum(0, dtype=torch.float32)
+        if row == 0:
+            self.seen += len(flat)
+
+    def result(self) -> dict[str, Any]:
+        """Arrays as they go into a shard."""
+        return {"fired": self.fired.cpu().numpy(), "total": self.total.cpu().numpy(), "seen": self.seen}
+
+
+class Keeper:
+    """Values, means or top units of one take, one block of rows per batch, in the order of the samples.
+
+    values  [row, layer, unit] one row per position; mean one row per sample;
+    top     `values` and `units` [row, layer, k]
+    """
+
+    def __init__(self, take: Take, width: int, device: torch.device) -> None:
+        self.take, self.device = take, device
+        self.blocks: list[dict[str, Any]] = []
+        self.mask: Tensor | None = None
+        self.layers: dict[int, Any] = {}
+
+    def begin(self, mask: Tensor) -> None:
+        """Positions of the coming batch, bool [sample, token]."""
+        self.mask, self.layers = mask, {}
+
+    def see(self, layer: int, value: Tensor) -> None:
+        """Reduce one layer of the batch, [sample, token, unit], on the device."""
+        if self.take.keep == "mean":
+            weight = self.mask.to(torch.float32)
+            summed = torch.einsum("st,std->sd", weight, value.float())
+            self.layers[layer] = summed / weight.sum(1, keepdim=True).clamp(min=1)
+        elif self.take.keep == "top":
+            self.layers[layer] = value[self.mask].float().topk(self.take.k, dim=-1)
+        else:
+            self.layers[layer] = value[self.mask]
+
+    def end(self, rows: Sequence[int], inputs: dict[str, Tensor]) -> None:
+        """Move the batch to the host in one copy and note which row belongs to which sample and token."""
+        order = [self.layers[layer] for layer in self.take.layers]
+        block: dict[str, Any] = {}
+        if self.take.keep == "top":
+            block["values"] = torch.stack([one.values for one in order], 1).cpu()
+            block["units"] = torch.stack([one.indices for one in order], 1).to(torch.int32).cpu()
+        else:
+            block["values"] = torch.stack(order, 1).cpu()
+        if self.take.keep == "mean":
+            places = torch.stack([torch.arange(len(rows)), torch.full((len(rows),), -1)], 1)
+            tokens = torch.full((len(rows),), -1)
+        else:
+            places = self.mask.nonzero().cpu()
+            tokens = inputs["input_ids"][self.mask].cpu()
+        block["sample"] = torch.tensor(rows)[places[:, 0]].to(torch.int32)
+        block["position"], block["token"] = places[:, 1].to(torch.int32), tokens.to(torch.int32)
+        self.blocks.append(block)
+
+    def result(self) -> dict[str, Any]:
+        """Arrays in the order of samples, then positions."""
+        joined = {key: torch.cat([block[key] for block in self.blocks]) for key in self.blocks[0]}
+        order = torch.argsort(joined["sample"], stable=True)
+        return {
+            key: value[order].float().numpy() if key == "values" else value[order].numpy()
+            for key, value in joined.items()
+        }

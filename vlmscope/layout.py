@@ -1,0 +1,236 @@
+"""Where results lie, and what each job reads: paths as functions of the configuration and the wildcards."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from vlmscope.config import Config, digest_ready, plain
+from vlmscope.errors import VlmscopeError
+from vlmscope.mmneuron import modules
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Snakemake hands a wildcards object; only attribute access is used.
+Wildcards = Any
+
+
+def shard_names(count: int) -> list[str]:
+    """`00000`, `00001`, ...: names of the shards of one capture and dataset."""
+    return [f"{number:05d}" for number in range(count)]
+
+
+def checkpoint_folder(checkpoint: str) -> Path:
+    """A checkpoint folder as given, or below the repository when it is not found from the working directory."""
+    path = Path(checkpoint)
+    return path if path.is_absolute() or path.is_dir() else ROOT / path
+
+
+class Paths:
+    """Input functions of the rules."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.kinds = {
+            "kind": {name: one.kind for name, one in config.datasets.items()},
+            "family": {name: one.family for name, one in config.models.items()},
+        }
+
+    def datasets(self, source: str) -> list[str]:
+        """Datasets that come from this source."""
+        return [name for name, one in self.config.datasets.items() if one.source == source]
+
+    def checkpoints(self, source: str) -> list[str]:
+        """Models and judges that come from this source."""
+        every = {**self.config.models, **self.config.judges}
+        return [name for name, one in every.items() if one.source == source]
+
+    def raw_folder(self, wildcards: Wildcards) -> str:
+        """Folder of a dataset's official files."""
+        return self.config.datasets[wildcards.dataset].root or f"results/data/{wildcards.dataset}/raw"
+
+    def hub_settings(self, wildcards: Wildcards) -> str:
+        """Hugging Face id and revision, as canonical JSON."""
+        one = {**self.config.models, **self.config.judges}[wildcards.model]
+        return digest_ready({"checkpoint": one.checkpoint, "revision": one.revision})
+
+    def model_folder(self, wildcards: Wildcards) -> str:
+        """Folder that holds a model's weights."""
+        model = self.config.models[wildcards.model]
+        below = {"hub": "hub", "train": "trained"}
+        return (
+            model.checkpoint if model.source == "folder" else f"results/models/{wildcards.model}/{below[model.source]}"
+        )
+
+    def model_files(self, wildcards: Wildcards) -> list[str]:
+        """Files that stand for a model's weights; none where the folder is missing, which the job then explains."""
+        model = self.config.models[wildcards.model]
+        if model.source == "hub":
+            return [f"results/models/{wildcards.model}/hub.json"]
+        if model.source == "train":
+            return [f"results/models/{wildcards.model}/trained/model.safetensors"]
+        return [str(path) for path in sorted(checkpoint_folder(model.checkpoint).glob("*.safetensors"))]
+
+    def capture_samples(self, wildcards: Wildcards) -> str:
+        """Sample table behind a capture."""
+        split = self.config.captures[wildcards.capture].split
+        return f"results/data/{wildcards.dataset}/{split}.parquet"
+
+    def shards(self, wildcards: Wildcards) -> list[str]:
+        """All shards of one capture and dataset."""
+        names = shard_names(self.config.captures[wildcards.capture].shards)
+        folder = f"results/captures/{wildcards.model}/{wildcards.capture}/{wildcards.dataset}"
+        return [f"{folder}/{name}.h5" for name in names]
+
+    def counts(self, model: str) -> list[str]:
+        """Indices of the capture behind mmneuron, in the order of the domains."""
+        settings = self.config.mmneuron
+        return [f"results/captures/{model}/{settings.capture}/{domain}/index.json" for domain in settings.domains]
+
+    def masked_modules(self, model: str) -> list[str]:
+        """Modules that some condition of table 2 masks, each once."""
+        rows = self.config.mmneuron.conditions[self.config.models[model].family]
+        return sorted({module for row in rows for module in row.modules})
+
+    def masked_conditions(self, wildcards: Wildcards) -> str:
+        """Condition name -> modules, without labels, as canonical JSON: a new label rewrites the table only."""
+        rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]
+        return digest_ready([[row.name, row.modules] for row in rows if row.modules])
+
+    def neurons(self, wildcards: Wildcards) -> list[str]:
+        """Neuron tables that the conditions need."""
+        return [
+            f"results/mmneuron/{wildcards.model}/neurons/{one}.parquet" for one in self.masked_modules(wildcards.model)
+        ]
+
+    def summaries(self, wildcards: Wildcards) -> list[str]:
+        """What identification reports for those modules."""
+        return [
+            f"results/mmneuron/{wildcards.model}/neurons/{one}.json" for one in self.masked_modules(wildcards.model)
+        ]
+
+    def scores(self, wildcards: Wildcards) -> list[str]:
+        """Scores of all domains, untouched and masked."""
+        folder = f"results/mmneuron/{wildcards.model}/scores"
+        return [
+            f"{folder}/{domain}/{part}.parquet"
+            for domain in self.config.mmneuron.domains
+            for part in ("none", "masked")
+        ]
+
+    def effects(self, wildcards: Wildcards) -> list[str]:
+        """Rows of the effect measurement of all domains."""
+        return [
+            f"results/mmneuron/{wildcards.model}/effects/{domain}.parquet" for domain in self.config.mmneuron.domains
+        ]
+
+    def judge(self, wildcards: Wildcards) -> list[str]:
+        """The judge's checkpoint where one is needed: free answers (LingoQA) and no stand-in."""
+        name = self.config.mmneuron.evaluate.judge
+        domain = getattr(wildcards, "domain", None)
+        free = domain is None or self.config.datasets[domain].kind == "lingoqa"
+        if name == "token_f1" or not free:
+            return []
+        source = self.config.judges[name]
+        return [f"results/models/{name}/hub.json"] if source.source == "hub" else [source.checkpoint + "/config.json"]
+
+    def conditions(self, wildcards: Wildcards) -> str:
+        """Rows of table 2 with their labels, as canonical JSON."""
+        family = self.config.models[wildcards.model].family
+        return digest_ready(plain(self.config)["mmneuron"]["conditions"][family])
+
+    def table_data(self, wildcards: Wildcards) -> str:
+        """What the table says of its data: format and official split per domain, and the capture's budget."""
+        settings = self.config.mmneuron
+        sets = {name: self.config.datasets[name] for name in settings.domains}
+        capture = plain(self.config)["captures"][settings.capture]
+        return digest_ready(
+            {
+                "kinds": {name: one.kind for name, one in sets.items()},
+                "splits": {name: one.splits for name, one in sets.items()},
+                "sources": {name: one.source for name, one in sets.items()},
+                "options": {name: one.options for name, one in sets.items()},
+                "capture": capture,
+            }
+        )
+
+
+# ---- checks at start-up ------------------------------------------------------------------------------------------
+
+
+def modules_of(config: Config) -> list[str]:
+    """Module names of the families in the catalogue."""
+    families = {model.family for model in config.models.values()} & set(modules.MODULES)
+    return sorted({module for family in families for module in modules.MODULES[family]})
+
+
+def check_plan(config: Config) -> None:
+    """Stop where a method needs a take that its capture does not have, with the lines to add."""
+    for name in config.run.mmneuron:
+        family = config.models[name].family
+        takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
+        lacking = _missing(modules.needs(family), takes)
+        if lacking:
+            lines = "\n".join("    - {{site: {site}, where: {where}, keep: {keep}}}".format(**take) for take in lacking)
+            raise VlmscopeError(
+                f"The capture '{config.mmneuron.capture}' lacks takes that mmneuron needs for the model '{name}'.",
+                where=f"captures.{config.mmneuron.capture}.take",
+                instead="add\n" + lines,
+            )
+        _check_modules(config, family)
+
+
+def _missing(needs: Iterable[dict[str, str]], takes: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    have = {(take["site"], take["where"], take["keep"]) for take in takes}
+    return [need for need in needs if (need["site"], need["where"], need["keep"]) not in have]
+
+
+def _check_modules(config: Config, family: str) -> None:
+    known = modules.sites(family)
+    for row in config.mmneuron.conditions[family]:
+        for module in row.modules:
+            if module not in known:
+                raise VlmscopeError(
+                    f"The condition '{row.name}' masks the module '{module}', which {family} does not have.",
+                    where=f"mmneuron.conditions.{family}",
+                    instead="one of: " + ", ".join(known),
+                )
+
+
+def check_targets(targets: Iterable[str], config: Config) -> None:
+    """Say which name in a target is unknown, where the engine would only say that no rule makes it."""
+    known: dict[str, Callable[[], Iterable[str]]] = {
+        "model": lambda: config.models,
+        "dataset": lambda: config.datasets,
+        "capture": lambda: config.captures,
+        "domain": lambda: config.mmneuron.domains,
+        "module": lambda: modules_of(config),
+    }
+    for target in targets:
+        for kind, name in _names_in(str(target)):
+            if name not in known[kind]() and not (kind == "model" and name in config.judges):
+                raise VlmscopeError(
+                    f"The target {target} names the {kind} '{name}', which the configuration does not have.",
+                    where="the command line",
+                    instead=f"one of: {', '.join(known[kind]())}",
+                )
+
+
+SHAPES = (
+    (r"results/data/([^/]+)/.*", ("dataset",)),
+    (r"results/models/([^/]+)/.*", ("model",)),
+    (r"results/captures/([^/]+)/([^/]+)/([^/]+)/.*", ("model", "capture", "dataset")),
+    (r"results/mmneuron/([^/]+)/neurons/([^/.]+)\..*", ("model", "module")),
+    (r"results/mmneuron/([^/]+)/(?:answers|scores)/([^/]+)/.*", ("model", "domain")),
+    (r"results/mmneuron/([^/]+)/effects/([^/.]+)\..*", ("model", "domain")),
+    (r"results/mmneuron/([^/]+)/.*", ("model",)),
+)
+
+
+def _names_in(target: str) -> list[tuple[str, str]]:
+    """Names of catalogue entries that stand in a result's path."""
+    for shape, kinds in SHAPES:
+        found = re.fullmatch(shape, target)
+        if found:
+            return list(zip(kinds, found.groups(), strict=True))
+    return []

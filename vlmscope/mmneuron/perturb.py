@@ -1,0 +1,105 @@
+"""How far zeroed neurons move the hidden states, and whether answers change: own domain, others, random ones.
+
+The published definition of the hidden-state perturbation was not seen; ours is in mmneuron.md 2.7:
+    h, h'  raw output of the last decoder block with and without the mask, identical prompt
+    deviation = 100 ||h' - h|| / ||h||, mean over prompt positions of a sample
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import torch
+from PIL import Image
+
+from vlmscope.capture import batches, taps
+from vlmscope.edits import zeroed
+from vlmscope.mmneuron import generate, masks
+from vlmscope.mmneuron.masks import Units
+from vlmscope.mmneuron.schemas import PERTURBED
+from vlmscope.models.inputs import Batch
+from vlmscope.models.load import Loaded
+from vlmscope.samples import Sample
+
+
+def mask_sets(
+    neurons: Mapping[str, pl.DataFrame],
+    family: str,
+    domain: str,
+    domains: Sequence[str],
+    modules: Sequence[str],
+    widths: Mapping[str, int],
+    seeds: Sequence[int],
+) -> dict[str, tuple[str, Units]]:
+    """Mask name -> (none, own, other or random; units). Random masks match the own mask layer by layer."""
+    own = masks.of_domain(neurons, family, domain, modules)
+    sets: dict[str, tuple[str, Units]] = {"none": ("none", {}), "own": ("own", own)}
+    for other in domains:
+        if other != domain:
+            sets[f"other:{other}"] = ("other", masks.of_domain(neurons, family, other, modules))
+    for seed in seeds:
+        sets[f"random:{seed}"] = ("random", masks.random_like(own, widths, seed))
+    return sets
+
+
+def rows(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    prompt: Callable[[Sample], str],
+    picture: Callable[[Sample], Image.Image],
+    sets: Mapping[str, tuple[str, Units]],
+    decoding: generate.Decoding,
+    batch: int,
+) -> Iterator[pl.DataFrame]:
+    """Per batch one table: each sample under each mask, deviation of its states and the answer."""
+    whole = {sample.sample: loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples}
+    stream = batches.prefill(loaded, samples, lambda sample: whole[sample.sample], picture, batch)
+    units = {name: chosen for name, (_, chosen) in sets.items()}
+    for one in stream:
+        part = [samples[row] for row in one.rows]
+        answers = pl.concat(generate.answers(loaded, part, prompt, picture, units, decoding, batch))
+        moved = pl.concat(_deviations(loaded, one, part, sets))
+        said = answers.rename({"condition": "mask"}).select("mask", "sample", "prediction")
+        yield moved.join(said, on=["mask", "sample"], how="left", maintain_order="left").select(list(PERTURBED))
+
+
+@torch.inference_mode()
+def _deviations(
+    loaded: Loaded, batch: Batch, samples: Sequence[Sample], sets: Mapping[str, tuple[str, Units]]
+) -> Iterator[pl.DataFrame]:
+    before, first = _states(loaded, batch, {})
+    real = batch.inputs["attention_mask"].float()
+    for name, (kind, units) in sets.items():
+        after, then = _states(loaded, batch, units)
+        share = 100 * (after - before).norm(dim=-1) / before.norm(dim=-1)
+        turn = 100 * (1 - torch.nn.functional.cosine_similarity(after, before, dim=-1))
+        divergence = (first.exp() * (first - then)).sum(-1)
+        yield pl.DataFrame(
+            {
+                "mask": [name] * len(samples),
+                "kind": [kind] * len(samples),
+                "sample": [sample.sample for sample in samples],
+                "group": [sample.group for sample in samples],
+                "units": [masks.size(units)] * len(samples),
+                "deviation": _over_prompt(share, real),
+                "one_minus_cos": _over_prompt(turn, real),
+                "kl_next": divergence.double().tolist(),
+            }
+        )
+
+
+def _over_prompt(value: Any, real: Any) -> list[float]:
+    """Mean over the prompt positions of each sample."""
+    return ((value * real).sum(1) / real.sum(1)).double().tolist()
+
+
+def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
+    """Raw last-block states [sample, token, d] and log-probabilities of the next token [sample, vocabulary]."""
+    site = loaded.family.site("resid_post")
+    last = site.layers(loaded.config) - 1
+    seen: dict[int, Any] = {}
+    with zeroed(loaded, units), taps.reading(loaded, site, [last], seen.__setitem__):
+        places = batch.inputs["attention_mask"].sum(1) - 1
+        output = loaded.model(**batch.inputs, use_cache=False)
+    logits = output.logits[torch.arange(len(places)), places]
+    return seen[last].float(), logits.float().log_softmax(-1)

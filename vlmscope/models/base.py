@@ -1,0 +1,96 @@
+"""What the workflow needs to know of a model family: named sites, image tokens, prompts, geometry.
+
+A family is one file in this folder with a constant `FAMILY`; the contract tests find it by itself.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vlmscope.errors import VlmscopeError
+
+# A transformers configuration object; kept loose so that this module imports neither torch nor transformers.
+ModelConfig = Any
+Stream = Literal["text", "vision", "projector"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place in the forward pass.
+
+    path      dotted module path, `{l}` for the layer number
+    side      the module's output, or the first argument that enters it
+    layers    number of layers, from the model's configuration
+    width     size of the last axis, from the model's configuration
+    stream    which positions the tensor has: text [sample, token], vision and projector [tile, patch]
+    columns   linear module whose input columns are this site's units ("" if there is none): zeroing a unit
+              equals zeroing its column (mmneuron.md 2.4)
+    inert     layers that are computed but whose result is never used
+    """
+
+    path: str
+    side: Literal["output", "input"]
+    layers: Callable[[ModelConfig], int]
+    width: Callable[[ModelConfig], int]
+    stream: Stream
+    columns: str = ""
+    inert: Callable[[ModelConfig], frozenset[int]] = field(default=lambda config: frozenset())
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture as the workflow sees it.
+
+    model_class        class name in transformers
+    processor          builds the processor of a checkpoint folder
+    sites              site name -> place; the only names that rules, configs and methods use
+    template           text around a prompt that is to be answered; `{prompt}` contains `<image>`
+    image_token        token id that stands for one image position
+    vision_positions   positions of the vision tower for a picture of (width, height), class tokens included
+    norm, head         module paths of the final norm and the unembedding, for lenses
+    """
+
+    name: str
+    model_class: str
+    processor: Callable[[Path, ModelConfig], Any]
+    sites: Mapping[str, Site]
+    template: str
+    image_token: Callable[[ModelConfig], int]
+    vision_positions: Callable[[ModelConfig, int, int], int]
+    norm: str
+    head: str
+
+    def site(self, name: str) -> Site:
+        """The site of that name, or an error that lists the names there are."""
+        if name not in self.sites:
+            raise VlmscopeError(
+                f"The family {self.name} has no site '{name}'.",
+                where="captures.*.take in the configuration",
+                instead="one of: " + ", ".join(self.sites),
+            )
+        return self.sites[name]
+
+
+def family(name: str) -> Family:
+    """The family in `vlmscope/models/<name>.py`."""
+    try:
+        return importlib.import_module(f"vlmscope.models.{name}").FAMILY
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name != f"vlmscope.models.{name}":
+            raise
+        raise VlmscopeError(
+            f"There is no model family '{name}'.",
+            where="models.*.family in the configuration",
+            instead="one of: " + ", ".join(names()),
+        ) from None
+
+
+def names() -> list[str]:
+    """All families: the modules of this folder that define `FAMILY`."""
+    found = []
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if "\nFAMILY = " in path.read_text(encoding="utf-8"):
+            found.append(path.stem)
+    return found

@@ -1,0 +1,122 @@
+"""Checkpoints: resolve a name to a folder, load model and processor from it. Safetensors only, no remote code."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from vlmscope.errors import VlmscopeError
+from vlmscope.models.base import Family, family
+from vlmscope.store import files
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for inference.
+
+    about       the manifest (`model.json`): where the weights came from and their fingerprint
+    """
+
+    model: Any
+    processor: Any
+    family: Family
+    about: dict[str, Any]
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration."""
+        return self.model.config
+
+    @property
+    def device(self) -> Any:
+        """Where the input embeddings lie."""
+        return self.model.get_input_embeddings().weight.device
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not a safetensors checkpoint, with the remedy."""
+    if not (folder / "config.json").is_file():
+        raise VlmscopeError(
+            "There is no checkpoint here (no config.json).",
+            where=str(folder),
+            instead="models.*.checkpoint must name a Hugging Face folder or id (llava-hf/llava-v1.6-vicuna-7b-hf)",
+        )
+    if not sorted(folder.glob("*.safetensors")):
+        raise VlmscopeError(
+            "The checkpoint has no .safetensors file; pickled weights are never read.",
+            where=str(folder),
+            instead="convert it once with transformers' save_pretrained in a place you trust",
+        )
+
+
+def describe(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a checkpoint folder: source, revision, and an xxh3 fingerprint over weights and tokenizer."""
+    check_folder(folder)
+    kept = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
+    digests = {path.name: files.digest(path) for path in kept}
+    return {
+        "format": "vlmscope.model/1",
+        "folder": str(folder),
+        "family": settings["family"],
+        "label": settings["label"],
+        "checkpoint": settings["checkpoint"],
+        "revision": settings.get("resolved_revision") or settings["revision"],
+        "dtype": settings["dtype"],
+        "files": digests,
+        "fingerprint": files.digest_text(repr(sorted(digests.items()))),
+    }
+
+
+def inert_layers(manifest: str | Path, site: str) -> frozenset[int]:
+    """Layers of a site whose result the model never uses, read from the checkpoint's configuration without torch."""
+    about = files.read_json(manifest)
+    config = _as_object(files.read_json(Path(about["folder"]) / "config.json"))
+    return family(about["family"]).site(site).inert(config)
+
+
+def _as_object(value: Any) -> Any:
+    """Nested mappings with their keys as attributes."""
+    if not isinstance(value, dict):
+        return value
+    return SimpleNamespace(**{key: _as_object(one) for key, one in value.items()})
+
+
+def slim_imports() -> None:
+    """Keep scikit-learn and scipy out of the model import (1.3 of 3.8 CPU s) and explain a broken torchvision.
+
+    transformers pulls scikit-learn in for assisted generation only, which is not used here. A torchvision that does
+    not match its torch breaks every processor with a message that names neither.
+    """
+    import transformers.utils
+    import transformers.utils.import_utils
+
+    for module in (transformers.utils, transformers.utils.import_utils):
+        module.is_sklearn_available = lambda: False
+    if importlib.util.find_spec("torchvision") is not None:
+        try:
+            importlib.import_module("torchvision")
+        except (ImportError, RuntimeError) as error:
+            raise VlmscopeError(
+                f"torchvision is installed but does not fit this torch: {error}",
+                where="the Python environment",
+                instead="pip uninstall torchvision (it is not needed), or install the pair that belongs together",
+            ) from error
+
+
+def load(manifest: str | Path, device: str = "cpu") -> Loaded:
+    """Model in evaluation mode and processor of a manifest written by `describe`."""
+    about = files.read_json(manifest)
+    folder = Path(about["folder"])
+    check_folder(folder)
+    slim_imports()
+    import torch
+    import transformers
+
+    kind = family(about["family"])
+    model_class = getattr(transformers, kind.model_class)
+    model = model_class.from_pretrained(
+        folder, dtype=getattr(torch, about["dtype"]), use_safetensors=True, local_files_only=True
+    )
+    model = model.to(device).eval().requires_grad_(False)
+    return Loaded(model, kind.processor(folder, model.config), kind, about)

@@ -1,0 +1,77 @@
+"""One job's surroundings: its log file, its settings, its threads and seeds."""
+
+import contextlib
+import json
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vlmscope.errors import VlmscopeError
+
+T = TypeVar("T")
+log = logging.getLogger("vlmscope")
+
+
+@contextlib.contextmanager
+def logged(path: str) -> Iterator[None]:
+    """Send messages and warnings to the rule's log; a user's error ends the job with its own words, not a traceback."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except VlmscopeError as error:
+        log.error("%s", error)
+        print(f"{error}\n  log: {path}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BaseException:
+        log.exception("The job failed.")
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def settings(text: str) -> dict[str, Any]:
+    """The settings that a rule handed over as canonical JSON."""
+    return json.loads(text)
+
+
+def progress(items: Iterable[T], total: int, what: str, every: float = 10.0) -> Iterator[T]:
+    """Hand items through and write to the log how far the work is, at most every `every` seconds and at the end."""
+    start = last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= every or done == total:
+            last = now
+            rest = (now - start) / done * (total - done)
+            log.info("%s: %d of %d, %.0f s, about %.0f s left", what, done, total, now - start, rest)
+
+
+def prepare_torch(threads: int, seed: int = 0) -> None:
+    """Fix thread count and seeds before a model runs; results then do not depend on the machine's core count."""
+    import numpy
+    import torch
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torch.set_num_threads(threads)
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def device(gpus: int) -> str:
+    """`cuda` where the job was given a GPU that torch can use, else `cpu`."""
+    import torch
+
+    return "cuda" if gpus and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,160 @@
+"""Shards: one HDF5 file per job, whole or not there. Format in docs/formats.md."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vlmscope.errors import VlmscopeError
+from vlmscope.store import files
+
+FORMAT = "vlmscope.shard/1"
+INDEX = "vlmscope.capture/1"
+FP16_LARGEST = 65504.0
+CHUNK_BYTES = 2 << 20
+
+
+def write(target: str | Path, samples: Sequence[str], kept: dict[str, dict[str, Any]], recipe: dict[str, Any]) -> None:
+    """Write one shard.
+
+    kept     take name -> arrays; floats called `values` go to fp16 where they fit, else stay fp32
+    recipe   everything that decides the content: capture settings, model, data, code digest
+    """
+    with files.publish(target) as part, h5py.File(part, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+        file.create_dataset("samples", data=np.array(samples, dtype=h5py.string_dtype()))
+        for name, arrays in kept.items():
+            group = file.create_group(name)
+            for key, value in arrays.items():
+                _put(group, key, value)
+        file.attrs["complete"] = 1
+
+
+def _put(group: h5py.Group, key: str, value: Any) -> None:
+    if np.ndim(value) == 0:
+        group.attrs[key] = value
+        return
+    value = np.asarray(value)
+    if key == "values":
+        fits = not value.size or np.abs(value).max() <= FP16_LARGEST
+        value = value.astype(np.float16 if fits else np.float32)
+    chunks = _chunks(value) if value.ndim == 3 and value.size else None
+    group.create_dataset(key, data=value, chunks=chunks)
+
+
+def _chunks(value: np.ndarray) -> tuple[int, int, int]:
+    """One layer and about 2 MB per chunk, so that reading one layer touches nothing else."""
+    rows = max(1, min(len(value), CHUNK_BYTES // (value.shape[2] * value.itemsize)))
+    return rows, 1, value.shape[2]
+
+
+def open_shard(path: str | Path) -> h5py.File:
+    """An open shard, refused unless it is whole and of this format."""
+    remedy = "delete it and run snakemake again; only this shard is made anew"
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise VlmscopeError("A shard is not there.", where=str(path), instead="snakemake " + str(path)) from None
+    except OSError as error:
+        raise VlmscopeError(f"The shard is damaged: {error}", where=str(path), instead=remedy) from None
+    if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
+        found = file.attrs.get("format", "no format mark")
+        file.close()
+        raise VlmscopeError(f"The shard is not complete ({found}).", where=str(path), instead=remedy)
+    return file
+
+
+def close_index(target: str | Path, paths: Sequence[str], about: dict[str, Any]) -> None:
+    """Write the index that closes a capture of one dataset: sample names, shards with digests, recipe."""
+    shards, samples, recipes = [], [], []
+    for path in paths:
+        with open_shard(path) as file:
+            names = [name.decode() for name in file["samples"][()]]
+            recipes.append(json.loads(file.attrs["recipe"]))
+        shards.append({"file": Path(path).name, "samples": len(names), "digest": files.digest(path)})
+        samples += names
+    if any(recipe != recipes[0] for recipe in recipes):
+        raise VlmscopeError(
+            "The shards were made by different recipes.",
+            where=str(target),
+            instead="snakemake --forcerun capture_shard",
+        )
+    files.write_json({"format": INDEX, **about, "recipe": recipes[0], "shards": shards, "samples": samples}, target)
+
+
+def read_index(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
+    """An index whose shards are all there; with `verify` their digests are compared too."""
+    index = files.read_json(path)
+    if index.get("format") != INDEX:
+        raise VlmscopeError("This is not the index of a capture.", where=str(path))
+    for shard in index["shards"]:
+        file = Path(path).parent / shard["file"]
+        if not file.is_file():
+            raise VlmscopeError("A shard is not there.", where=str(file), instead="snakemake " + str(file))
+        if verify and files.digest(file) != shard["digest"]:
+            raise VlmscopeError(
+                "The shard has changed since the capture was closed (its digest differs).",
+                where=str(file),
+                instead="delete it and run snakemake again; only this shard is made anew",
+            )
+    return index
+
+
+@dataclass(frozen=True)
+class DomainCounts:
+    """Firing statistics of one site over several domains.
+
+    fired    int64   [domain, layer, unit]   positions with activation > 0
+    total    float64 [domain, layer, unit]   sum of the activation
+    seen     int64   [domain]                positions counted
+    samples  pictures per domain
+    """
+
+    domains: tuple[str, ...]
+    fired: np.ndarray
+    total: np.ndarray
+    seen: np.ndarray
+    samples: tuple[int, ...]
+
+
+def read_counts(indices: dict[str, str], take: str) -> DomainCounts:
+    """Counts of one take, summed over shards, for `domain -> index file`."""
+    parts = {domain: _summed(path, take) for domain, path in indices.items()}
+    return DomainCounts(
+        domains=tuple(parts),
+        fired=np.stack([part["fired"] for part in parts.values()]),
+        total=np.stack([part["total"] for part in parts.values()]),
+        seen=np.array([part["seen"] for part in parts.values()], dtype=np.int64),
+        samples=tuple(part["samples"] for part in parts.values()),
+    )
+
+
+def _summed(path: str, take: str) -> dict[str, Any]:
+    index = read_index(path)
+    total: dict[str, Any] = {"samples": len(index["samples"])}
+    for shard in index["shards"]:
+        with open_shard(Path(path).parent / shard["file"]) as file:
+            if take not in file:
+                raise VlmscopeError(
+                    f"The capture has no take '{take}'.",
+                    where=str(path),
+                    instead="add it under captures.*.take: " + _take_line(take),
+                )
+            group = file[take]
+            for key, value in (
+                ("fired", group["fired"][()]),
+                ("total", group["total"][()]),
+                ("seen", group.attrs["seen"]),
+            ):
+                total[key] = value if key not in total else total[key] + value
+    return total
+
+
+def _take_line(name: str) -> str:
+    site, where, keep = name.split(".")
+    return f"{{site: {site}, where: {where}, keep: {keep}}}"

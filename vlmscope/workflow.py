@@ -1,0 +1,191 @@
+"""What rules ask for: settings as stable text, code digests, capture paths, resources. No engine inside."""
+
+import ast
+import functools
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from vlmscope.config import Config, digest_ready, plain
+from vlmscope.errors import VlmscopeError
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "vlmscope"
+NOTHING = "(?!)"
+
+# Snakemake hands a wildcards object; only attribute access is used.
+Wildcards = Any
+
+
+def expose(root: Path) -> None:
+    """Let every job find the library of this checkout, installed or not."""
+    known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if str(root) not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *known])
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard constraint that only these names meet; no name at all meets nothing."""
+    return "|".join(re.escape(name) for name in names) or NOTHING
+
+
+# ---- settings ---------------------------------------------------------------------------------------------------
+
+
+def dig(tree: Any, path: str) -> Any:
+    """The part of nested mappings at a dotted path."""
+    for key in path.split("."):
+        if not isinstance(tree, dict) or key not in tree:
+            raise VlmscopeError(
+                f"The configuration has no '{path}'.", where=f"at '{key}'", instead="see config.schema.json"
+            )
+        tree = tree[key]
+    return tree
+
+
+class Settings:
+    """Reads parts of the configuration for `params`.
+
+    A rule's params must hold just the keys it uses, in a text that changes only when a value does: Snakemake
+    compares params as text. Each call returns a function of the wildcards, since a plain string with braces would
+    be expanded by the engine.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.tree = plain(config)
+
+    def __call__(self, **paths: str) -> Callable[[Wildcards], str]:
+        """`settings(rate="mmneuron.identify.top_rate", model="models.{model}")` -> canonical JSON per job."""
+
+        def text(wildcards: Wildcards) -> str:
+            return digest_ready({key: dig(self.tree, fill(path, wildcards)) for key, path in paths.items()})
+
+        return text
+
+    def all(self, wildcards: Wildcards) -> str:
+        """The whole configuration."""
+        return digest_ready(self.tree)
+
+
+def fill(pattern: str, wildcards: Wildcards) -> str:
+    """`models.{model}` -> `models.llava`."""
+    return re.sub(r"\{(\w+)\}", lambda found: getattr(wildcards, found[1]), pattern)
+
+
+# ---- code digests ------------------------------------------------------------------------------------------------
+
+
+def code(script: str, *also: str, lookup: dict[str, dict[str, str]] | None = None) -> Callable[[Wildcards], str]:
+    """Digest of a script and of every project module it imports, however deep, as a function of the wildcards.
+
+    script   name of the file in scripts/, without .py
+    also     modules that the script finds by name at run time, e.g. `vlmscope.datasets.{kind:dataset}`:
+             the wildcard `dataset` goes through lookup["kind"]
+    """
+
+    def digest(wildcards: Wildcards) -> str:
+        return closure_digest(f"scripts/{script}.py", *(_named_module(one, wildcards, lookup or {}) for one in also))
+
+    return digest
+
+
+def _named_module(pattern: str, wildcards: Wildcards, lookup: dict[str, dict[str, str]]) -> str:
+    """Path of `vlmscope.datasets.{kind:dataset}` for this job."""
+    name = re.sub(r"\{(\w+):(\w+)\}", lambda found: lookup[found[1]][getattr(wildcards, found[2])], pattern)
+    return name.replace(".", "/") + ".py"
+
+
+@functools.cache
+def closure_digest(*entries: str) -> str:
+    """Hash over the entry files and the static closure of their imports; comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for path in closure(*entries):
+        digest.update(path.encode() + b"\0" + _skeleton(ROOT / path).encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def closure(*entries: str) -> list[str]:
+    """Project files reached from the entries by import statements, as sorted paths from the repository root."""
+    todo, seen = list(entries), set()
+    while todo:
+        path = todo.pop()
+        if path not in seen and (ROOT / path).is_file():
+            seen.add(path)
+            todo += imports(path)
+    return sorted(seen)
+
+
+@functools.cache
+def imports(path: str) -> tuple[str, ...]:
+    """Project files that one file imports directly."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [file for name in node.names for file in _files(name.name)]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += _files(node.module)
+            found += [file for name in node.names for file in _files(f"{node.module}.{name.name}")]
+    return tuple(sorted(set(found)))
+
+
+def _files(module: str) -> list[str]:
+    """The file of a dotted name, and the packages above it."""
+    if module.split(".")[0] != PACKAGE:
+        return []
+    parts = module.split(".")
+    candidates = ["/".join(parts[:n]) + "/__init__.py" for n in range(1, len(parts) + 1)]
+    return [path for path in [*candidates, "/".join(parts) + ".py"] if (ROOT / path).is_file()]
+
+
+def _skeleton(path: Path) -> str:
+    """The syntax tree of a file without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+# ---- resources ---------------------------------------------------------------------------------------------------
+
+
+class Resources:
+    """Demands of a job at the chosen scale; memory and time grow with the attempt."""
+
+    def __init__(self, scale: str) -> None:
+        self.scale = scale
+
+    def cpu(self, mem_gb: float = 1.5, minutes: int = 10) -> dict[str, Any]:
+        """A job without a model."""
+        return {"mem_mb": growing(int(1000 * mem_gb)), "runtime": growing(minutes)}
+
+    def gpu(self, minutes: int, mem_gb: float = 48, batch: int = 8) -> dict[str, Any]:
+        """A job with a model; the tiny models need neither the memory nor the time but still ask for a GPU.
+
+        minutes, mem_gb, batch   at paper scale, for a 7 B model in 16 bit (mmneuron.md 10)
+        """
+        if self.scale == "tiny":
+            minutes, mem_gb, batch = 10, 3, 32
+        return {"gpu": 1, "mem_mb": growing(int(1000 * mem_gb)), "runtime": growing(minutes), "batch": batch}
+
+    def threads(self, paper: int) -> int:
+        """One thread at tiny scale: jobs run side by side and numbers do not depend on the core count."""
+        return 1 if self.scale == "tiny" else paper
+
+
+def growing(amount: int) -> Callable[[Wildcards, int], int]:
+    """`amount` at the first attempt, twice it at the second, and so on."""
+
+    def demand(wildcards: Wildcards, attempt: int) -> int:
+        return amount * attempt
+
+    return demand
