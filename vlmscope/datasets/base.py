@@ -92,6 +92,7 @@ def load(kind: str) -> ModuleType:
 
 def table_order(n: int) -> np.ndarray:
     """Row numbers, int64 [n], in the order of a table shuffled with seed 42 (LingoQA, PMC-VQA)."""
+    # The legacy generator is the one behind pandas `sample(frac=1, random_state=42)`.
     return np.random.RandomState(42).permutation(n)
 
 
@@ -109,6 +110,7 @@ def list_order(items: Iterable[Item]) -> list[Item]:
 
 def first_per(numbered: Iterable[tuple[int, Item]], key: Callable[[Item], Hashable]) -> Iterator[tuple[int, Item]]:
     """Only the first item of every picture; a picture counts as seen even when its file is missing."""
+    # Missing files are found later, on purpose: the released loaders mark the picture before they open it.
     seen = set()
     for index, item in numbered:
         picture = key(item)
@@ -128,6 +130,7 @@ def first_there(root: Path, references: Iterable[str]) -> str | None:
 def size(reference: str, root: Path) -> tuple[int, int]:
     """Width and height in pixels, read from the header alone."""
     try:
+        # Opening parses the header; pixels would be decoded on first use.
         with Image.open(root / reference) as picture:
             return picture.size
     except OSError as error:
@@ -162,6 +165,7 @@ def found(
 
     pictures   references of an item, None for each missing file
     """
+    # gone counts files, skipped counts items: a recording can lose a frame and stay.
     kept = skipped = gone = 0
     for index, row in numbered:
         if limit is not None and kept >= limit:
@@ -298,6 +302,7 @@ def read_table(path: Path, columns: Sequence[str], source: str, optional: Sequen
     optional   columns that are filled with nulls when the file does not have them
     """
     try:
+        # Only the columns asked for are read: pages of documents lie in the same tables as their questions.
         scan = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
         there = scan.collect_schema().names()
         lacking = [column for column in columns if column not in there]

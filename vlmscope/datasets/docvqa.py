@@ -73,6 +73,7 @@ class Row(NamedTuple):
 def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iterator[Sample]:
     """One question per page in the official order; the answer is the list of accepted answers."""
     base.check_split(split, SPLITS, name)
+    # Questions alone are held in memory; pages (12.4 GB) are looked at when their turn comes.
     rows = [row for path in _paths(root, split) for row in _rows(path, root)]
     numbered = ((rank, rows[k]) for rank, k in enumerate(base.hub_order(len(rows)).tolist()))
     firsts = base.first_per(numbered, lambda row: row.page)
@@ -91,6 +92,7 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
             {**page, "question_id": scene.seed * 1000 + k, "question": asked.text, "answers": [asked.answer]}
             for k, asked in enumerate(scene.questions)
         ]
+    # A page is repeated for each of its questions, as in the original.
     path = root / "data" / f"{FILES[split]}-00000-of-00001.parquet"
     with publish(path) as part:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), part, row_group_size=GROUP)
@@ -146,6 +148,7 @@ def _rows(path: Path, root: Path) -> Iterator[Row]:
 
 def _found(numbered: Iterator[tuple[int, Row]], root: Path, *, limit: int | None, name: str) -> Iterator[base.Found]:
     """The items whose page is there; pages are looked up in blocks of `limit`, so that files are read in order."""
+    # Random access would decode a row group per page; a block touches each row group once.
     kept = skipped = 0
     while (limit is None or kept < limit) and (block := list(islice(numbered, limit and limit - kept))):
         sizes = _sizes([row for _, row in block], root)

@@ -47,6 +47,7 @@ def read(
     base.check_split(split, SPLITS, name)
     _check_option("frames", frames, FRAMES)
     table = _table(root, split, layout)
+    # Rows become dictionaries one by one: the training tables hold 420,000 of them.
     numbered = ((rank, table.row(row, named=True)) for rank, row in enumerate(base.table_order(len(table)).tolist()))
 
     def pictures(row: dict[str, Any]) -> list[str | None]:
@@ -71,6 +72,7 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
 
     base.check_split(split, SPLITS, LABEL)
     base.check_scenes(scenes, root)
+    # The layout of the released code, so that neither it nor ours needs an option.
     folder = root / split
     written, rows = [], []
     for scene in scenes:
@@ -124,6 +126,7 @@ def _present(root: Path, split: str) -> str:
 
 
 def _picked(images: list[str], frames: str) -> list[str]:
+    # Chosen before looking for files: a missing middle frame is not replaced by its neighbour.
     places = {"first": slice(0, 1), "middle": slice(len(images) // 2, len(images) // 2 + 1), "last": slice(-1, None)}
     return images[places.get(frames, slice(None))]
 

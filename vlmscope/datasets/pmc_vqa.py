@@ -32,6 +32,7 @@ def read(
     """
     base.check_split(split, SPLITS, name)
     table = _table(root, split, repeat=official_repeat)
+    # Shuffled first and thinned afterwards: repeating the table changes which question comes first.
     order = base.table_order(len(table)).tolist()
     numbered = ((row["number"], row) for row in (table.row(k, named=True) for k in order))
 
@@ -72,6 +73,7 @@ def _table(root: Path, split: str, *, repeat: bool) -> pl.DataFrame:
     first = _version(root / f"{split}.csv").with_row_index("number")
     if repeat:
         return pl.concat([first, first])
+    # [differs: mmneuron.md 8 #15] the released code reads version 1 twice where version 2 was meant.
     second = root / f"{split}_2.csv"
     if not second.is_file():
         return first
@@ -104,6 +106,7 @@ def _row(question: Question, figure: str, seed: int) -> dict[str, str]:
             f"The question {question.text!r} of scene {seed} does not have four choices with the answer among them.",
             instead="scenes of the domain med",
         )
+    # The original has a blank before the letter and often one after the text.
     choices = {
         column: f" {letter}:{choice} "
         for column, letter, choice in zip(CHOICES, LETTERS, question.choices, strict=True)

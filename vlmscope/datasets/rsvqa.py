@@ -24,6 +24,7 @@ def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iter
     base.check_split(split, SPLITS, name)
     paths = [root / f"USGS_split_{split}_{part}.json" for part in ("questions", "answers")]
     questions, answers = (base.entries(path, path.stem.rsplit("_", 1)[1], SOURCE) for path in paths)
+    # Every file lists all questions; those of other splits are stubs and are dropped before the shuffle.
     active = [question for question in questions if _is_active(question, paths[0])]
     firsts = base.first_per(enumerate(base.list_order(active)), lambda question: question["img_id"])
 
@@ -41,6 +42,7 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
     base.check_scenes(scenes, root)
     pictures = [base.write_picture(scene.image, root / "Data" / f"{scene.seed}.tif") for scene in scenes]
     questions, answers = [], []
+    # Pictures of all splits share one folder, so they are named by seed and not counted per split.
     for scene in scenes:
         for asked in scene.questions:
             if len(questions) % STUB_EVERY == 0:

@@ -34,6 +34,7 @@ def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iter
     def pictures(question: dict[str, Any]) -> list[str | None]:
         return [base.first_there(root, [_picture(split, question["image_id"])])]
 
+    # The rows are chosen before the answers are read, so that only their answers stay in memory.
     items = list(base.found(firsts, pictures, root, limit=limit, name=name))
     answers = _answers(root, split, {item.row["question_id"] for item in items})
     for item in items:
@@ -48,6 +49,7 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
     base.check_split(split, SPLITS, LABEL)
     base.check_scenes(scenes, root)
     pictures = [base.write_picture(scene.image, root / _picture(split, scene.seed)) for scene in scenes]
+    # No derived dictionary is written: the benchmark does not ship one either.
     head = {"info": {}, "license": {}, "data_subtype": f"{split}2014"}
     asked = [(scene, k, question) for scene in scenes for k, question in enumerate(scene.questions)]
     questions = [_question(*one) for one in asked]
@@ -73,6 +75,7 @@ def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
     mask   bool [height, width]
     """
     flat = np.asarray(mask, dtype=bool).ravel(order="F")
+    # Places where the value changes; the pixel before the first counts as background.
     edges = np.flatnonzero(np.diff(flat, prepend=False))
     # A run that starts with the first pixel makes the first count 0: counts alternate, background first.
     counts = np.diff(edges, prepend=0, append=len(flat))

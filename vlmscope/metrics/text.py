@@ -15,6 +15,7 @@ def collapsed(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words without case, punctuation and articles; accents are kept."""
+    # casefold also makes one of ß and ss, NFKC of a ligature and its letters.
     plain = unicodedata.normalize("NFKC", text).casefold()
     spaced = "".join(" " if unicodedata.category(letter).startswith("P") else letter for letter in plain)
     return [word for word in spaced.split() if word not in ARTICLES]
@@ -31,6 +32,7 @@ def token_f1(prediction: str, reference: str) -> float:
 
 def edit_distance(one: str, other: str) -> int:
     """Fewest insertions, deletions and substitutions of characters (Levenshtein)."""
+    # One row of the table at a time, along the shorter text.
     if len(one) < len(other):
         one, other = other, one
     above = list(range(len(other) + 1))

@@ -68,6 +68,7 @@ def option(prediction: str, choices: Sequence[str]) -> str | None:
     if match := _STAND_ALONE.search(prediction):
         return match.group()
     texts = [_choice_text(choice) for choice in choices]
+    # Nothing but text is left here: a letter, alone or before the text of its choice, was caught above.
     said = _choice_text(prediction)
     return OPTIONS[texts.index(said)] if said and said in texts else None
 
@@ -113,6 +114,7 @@ def vqa_acc(prediction: str, answers: Sequence[Mapping[str, Any]]) -> float:
 
 def without_punctuation(text: str) -> str:
     """Marks beside a blank go, marks inside words become blanks, points stay only before digits."""
+    # A comma between digits anywhere makes all marks go without leaving a blank, as in the official evaluation.
     joined = _DIGIT_COMMA.search(text) is not None
     plain = text
     for mark in _MARKS:
