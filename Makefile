@@ -1,0 +1,40 @@
+# Two commands: `make run` and `make test`. Both build the environment first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: run test env lint bench clean
+.DEFAULT_GOAL := run
+
+# Environment, then every system's headline results and the report, on the embedded default.
+run: env
+	$(BIN)/snakemake
+	$(BIN)/snakemake --report results/report/report.html --quiet all
+	@echo
+	@$(BIN)/python -m vlmscope show results/mmneuron/llava/table2.csv results/mmneuron/llava/effects.csv
+	@echo
+	@echo "Look here:  results/mmneuron/llava/table2.csv      accuracy with each domain's neurons zeroed"
+	@echo "            results/mmneuron/llava/effects.svg     own domain beside its controls"
+	@echo "            results/report/report.html             everything in one page"
+
+# Environment, then the tests. ARGS passes options on: make test ARGS="-k identify"
+test: env
+	$(BIN)/python -m pytest $(ARGS)
+
+env: $(VENV)/ready
+
+$(VENV)/ready: requirements.lock requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "vlmscope needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-dev.lock
+	@touch $@
+
+lint: env
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules && $(BIN)/snakemake --lint
+
+bench: env
+	$(BIN)/python tests/bench/capture.py
+
+clean:
+	rm -rf results/* logs benchmarks .snakemake
