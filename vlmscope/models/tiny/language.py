@@ -67,6 +67,8 @@ def build(recipe: Language, clip: CLIPModel, tokenizer: Tokenizer) -> LlavaNextF
     model = LlavaNextForConditionalGeneration(config)
     model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
     model.model.vision_tower.requires_grad_(False)
+    # Fused attention: with rows of several hundred tokens the plain one is twice as slow.
+    model.set_attn_implementation("sdpa")
     return model
 
 
