@@ -6,7 +6,7 @@ import numpy as np
 
 from vlmscope.world.canvas import COLORS
 from vlmscope.world.document import TITLES
-from vlmscope.world.scene import SIZE, Scene
+from vlmscope.world.scene import SIZE, Scene, Thing
 
 OBJECTS = (
     *("car", "truck", "person", "light", "sign"),
@@ -16,20 +16,23 @@ OBJECTS = (
     *("dog", "cat", "bird", "ball", "cup", "chair", "umbrella", "flower"),
 )
 COLOR_NAMES = tuple(COLORS)
+POSITIONS = ("left", "middle", "right", "top", "bottom")
 NONE = -1
 
 
 class Patches(NamedTuple):
     """One label per patch, row by row; -1 where there is nothing of the kind.
 
-    things   int64 [patch]   place in `Scene.things`, 0-based
-    objects  int64 [patch]   place in `OBJECTS`
-    colors   int64 [patch]   place in `COLOR_NAMES`
+    things     int64 [patch]   place in `Scene.things`, 0-based
+    objects    int64 [patch]   place in `OBJECTS`
+    colors     int64 [patch]   place in `COLOR_NAMES`
+    positions  int64 [patch]   place in `POSITIONS`
     """
 
     things: np.ndarray
     objects: np.ndarray
     colors: np.ndarray
+    positions: np.ndarray
 
 
 class Letters(NamedTuple):
@@ -56,13 +59,21 @@ def coverage(scene: Scene, patch: int = 8) -> np.ndarray:
 def patches(scene: Scene, patch: int = 8, share: float = 0.25) -> Patches:
     """Labels of patches of which one thing covers at least `share`; of several the one that covers most."""
     covered = coverage(scene, patch)
-    if not len(covered):
-        return Patches(*(np.full(covered.shape[1], NONE) for _ in range(3)))
-    things = np.where(covered.max(axis=0) >= share, covered.argmax(axis=0), NONE)
-    objects = [OBJECTS.index(thing.name) for thing in scene.things]
-    colors = [COLOR_NAMES.index(thing.color) if thing.color else NONE for thing in scene.things]
-    # The appended -1 is what index -1 picks.
-    return Patches(things, np.array([*objects, NONE])[things], np.array([*colors, NONE])[things])
+    things = np.full(covered.shape[1], NONE)
+    if len(covered):
+        things = np.where(covered.max(axis=0) >= share, covered.argmax(axis=0), NONE)
+    told = [(OBJECTS.index(thing.name), _color(thing), _position(thing)) for thing in scene.things]
+    # The last row is what index -1 picks.
+    objects, colors, positions = np.array([*told, (NONE, NONE, NONE)])[things].T
+    return Patches(things, objects, colors, positions)
+
+
+def _color(thing: Thing) -> int:
+    return COLOR_NAMES.index(thing.color) if thing.color else NONE
+
+
+def _position(thing: Thing) -> int:
+    return POSITIONS.index(thing.position) if thing.position else NONE
 
 
 def letters(scene: Scene, patch: int = 8, share: float = 0.1) -> Letters:

@@ -5,7 +5,7 @@ import pytest
 
 from vlmscope.world.document import TITLES
 from vlmscope.world.draw import draw
-from vlmscope.world.labels import COLOR_NAMES, NONE, OBJECTS, coverage, letters, patches
+from vlmscope.world.labels import COLOR_NAMES, NONE, OBJECTS, POSITIONS, coverage, letters, patches
 from vlmscope.world.scene import DOMAINS
 
 
@@ -32,6 +32,8 @@ def test_a_labeled_patch_is_covered_by_its_thing(domain: str) -> None:
                 assert OBJECTS[found.objects[patch]] == thing.name
                 color = found.colors[patch]
                 assert (COLOR_NAMES[color] if color != NONE else None) == thing.color
+                position = found.positions[patch]
+                assert (POSITIONS[position] if position != NONE else None) == thing.position
 
 
 def test_a_higher_share_labels_fewer_patches() -> None:
