@@ -41,6 +41,7 @@ class Canvas:
         self.picture = Image.new("RGB", (SIZE, SIZE), background)
         self.numbers = Image.new("L", (SIZE, SIZE), 0)
         self.things: list[Thing] = []
+        # One pen for what is seen, one for whose it is.
         self._pens = (ImageDraw.Draw(self.picture), ImageDraw.Draw(self.numbers))
         self._number = 0
 
@@ -53,6 +54,7 @@ class Canvas:
         """Back to the background, whose strokes leave the mask alone."""
         self._number = 0
 
+    # Pillow draws these without anti-aliasing, so color and mask end at the very same pixel.
     def rectangle(self, x0: float, y0: float, x1: float, y1: float, fill: Color) -> None:
         """A filled rectangle, both corners included."""
         self._stroke("rectangle", [x0, y0, x1, y1], fill)
@@ -84,6 +86,7 @@ class Canvas:
                 bits = int(_GLYPHS[letter][2 * row : 2 * row + 2], 16)
                 self._pens[0].point([(x + c, y + row) for c in range(5) if bits >> (4 - c) & 1], fill=ink)
             if self._number:
+                # The whole cell, not the dots: a letter is where it stands.
                 self._pens[1].rectangle([x, y, x + 4, y + 6], fill=self._number)
             x += 6
 
@@ -110,6 +113,7 @@ def noisy(clean: np.ndarray, strength: float, rng: np.random.Generator) -> np.nd
 
     strength   standard deviation of the luminance noise in gray levels; chroma noise has half of it
     """
+    # Drawn in float64 and rounded once, so that the stream does not depend on the float type.
     luminance = rng.normal(0, strength, (*clean.shape[:2], 1)).astype(np.float32)
     chroma = rng.normal(0, strength / 2, clean.shape).astype(np.float32)
     return np.clip(clean.astype(np.float32) + luminance + chroma, 0, 255).astype(np.uint8)

@@ -7,6 +7,7 @@ from vlmscope.world.canvas import COLORS, Canvas, Color, jittered
 from vlmscope.world.scene import Question
 from vlmscope.world.words import Sketch, article, how_many, is_there, what_color, where_is, with_parts
 
+# Told apart by their letters alone; ink, place and layout are the same.
 TITLES = ("invoice", "letter", "report", "memo", "receipt", "menu", "ticket", "recipe")
 _PAPER = (246, 244, 236)
 
@@ -24,6 +25,7 @@ def sketch(rng: random.Random) -> Sketch:
     canvas, ink = Canvas(jittered(rng, _PAPER, 6)), jittered(rng, (30, 30, 34), 10)
     stamp = (rng.choice(("red", "blue", "green")), rng.choice(("left", "right"))) if rng.random() < 0.55 else None
     rows = rng.choice((2, 3, 4)) if rng.random() < 0.5 else 0
+    # Two digits always, so that reading means reading both.
     facts = _Facts(rng.choice(TITLES), rng.randint(10, 99), rows, rng.random() < 0.5, stamp)
     _head(rng, canvas, facts.title, ink)
     if rows:
@@ -47,6 +49,7 @@ def _head(rng: random.Random, canvas: Canvas, title: str, ink: Color) -> None:
 
 def _lines(rng: random.Random, canvas: Canvas, rows: list[int], color: Color) -> None:
     for y in rows:
+        # Lines of different length, as text has.
         canvas.line([(5, y), (rng.randint(36, 58), y)], color)
 
 
@@ -55,6 +58,7 @@ def _table(canvas: Canvas, rows: int) -> None:
     canvas.begin("table")
     for row in range(rows + 1):
         canvas.line([(5, 22 + row * height), (58, 22 + row * height)], ink)
+    # Always three columns: only rows are counted.
     for x in (5, 22, 40, 58):
         canvas.line([(x, 22), (x, 22 + rows * height)], ink)
     canvas.end()
@@ -64,6 +68,7 @@ def _total(canvas: Canvas, total: int, ink: Color) -> None:
     canvas.begin("total")
     canvas.write(6, 44, str(total), ink)
     canvas.end()
+    # Rules above and below the total, in ink like the number but not part of it.
     for y in (42, 53):
         canvas.line([(4, y), (18, y)], ink)
 

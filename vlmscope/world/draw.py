@@ -27,6 +27,7 @@ def draw(domain: str, seed: int) -> Scene:
         raise VlmscopeError(f"The seed {seed} of a scene is negative.", instead="a whole number from 0")
     rng = _layout(domain, seed)
     sketch = _SKETCHES[domain](rng)
+    # Shuffled, so that the first question of a scene is not always the same one.
     questions = rng.sample(sketch.questions, len(sketch.questions))
     return Scene(
         domain=domain,
@@ -41,11 +42,13 @@ def draw(domain: str, seed: int) -> Scene:
 
 def frames(scene: Scene, n: int) -> list[np.ndarray]:
     """`n` shots of one scene that differ only in their noise, uint8 [64, 64, 3] each; the first is `scene.image`."""
+    # Layout and noise have their own streams: drawing the layout again disturbs nothing.
     sketch = _SKETCHES[scene.domain](_layout(scene.domain, scene.seed))
     return [_shot(sketch, scene.domain, scene.seed, frame) for frame in range(n)]
 
 
 def _layout(domain: str, seed: int) -> random.Random:
+    # A whole number as seed: strings would be fine too, hashes of them would not.
     return random.Random(seed * len(DOMAINS) + DOMAINS.index(domain))
 
 

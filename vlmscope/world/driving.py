@@ -7,7 +7,9 @@ from vlmscope.world.objects import STREET
 from vlmscope.world.scene import Question, Thing
 from vlmscope.world.words import SIDES, Sketch, article, how_many, is_there, listed, what_color, where_is
 
+# Middle columns of the places left, middle and right; two pixels of play never let neighbors meet.
 _SLOTS = (12, 32, 52)
+# From the top, as on the street.
 _LAMPS = ("red", "yellow", "green")
 
 
@@ -16,6 +18,7 @@ def sketch(rng: random.Random) -> Sketch:
     night, horizon = rng.random() < 0.4, rng.randint(20, 25)
     canvas = _road(rng, night, horizon)
     users = _users(rng, canvas)
+    # Sign and light exclude each other, so one rule decides whether to stop.
     lamp = rng.choice(_LAMPS) if rng.random() < 0.5 else None
     sign = lamp is None and rng.random() < 0.4
     if lamp:
@@ -30,6 +33,7 @@ def _road(rng: random.Random, night: bool, horizon: int) -> Canvas:
     sky, grass, road = _palette(rng, night)
     canvas = Canvas(sky)
     canvas.rectangle(0, horizon, 63, 63, grass)
+    # The road leaves the picture on both sides, hence corners outside of it.
     canvas.polygon([(24, horizon), (40, horizon), (70, 64), (-6, 64)], road)
     for mark in range(4):
         canvas.line([(32, horizon + 3 + mark * 11), (32, horizon + 7 + mark * 12)], (220, 220, 200))
@@ -46,9 +50,11 @@ def _palette(rng: random.Random, night: bool) -> tuple[Color, Color, Color]:
 def _users(rng: random.Random, canvas: Canvas) -> list[Thing]:
     slots = rng.sample(range(3), rng.choice((1, 1, 2, 2, 3)))
     for slot in sorted(slots):
+        # Cars twice as often: "how many cars" would else be mostly one.
         name, color = rng.choice(("car", "car", "truck", "person")), rng.choice(PAINTS)
         x, y, r = _SLOTS[slot] + rng.randint(-2, 2), rng.randint(40, 50), rng.randint(8, 9)
         canvas.begin(name, color, SIDES[slot])
+        # People are thin; two pixels more of height make up for it.
         STREET[name](canvas, x, y, r + 2 * (name == "person"), jittered(rng, COLORS[color]))
     return list(canvas.things)
 
@@ -74,6 +80,7 @@ def _about_users(users: list[Thing]) -> list[Question]:
     for name in STREET:
         found = [user for user in users if user.name == name]
         questions.append(is_there(name, bool(found)))
+        # Of two cars none is "the car".
         if len(found) == 1:
             questions.append(where_is(name, found[0].position))
             if name != "person":
@@ -82,6 +89,7 @@ def _about_users(users: list[Thing]) -> list[Question]:
 
 
 def _about_rules(users: list[Thing], lamp: str | None, sign: bool, night: bool) -> list[Question]:
+    # Only who stands on the middle of the road is in the way.
     in_the_way = any(user.name == "person" and user.position == "middle" for user in users)
     questions = [
         is_there("traffic light", lamp is not None),
@@ -93,6 +101,7 @@ def _about_rules(users: list[Thing], lamp: str | None, sign: bool, night: bool) 
 
 
 def _caption(users: list[Thing], lamp: str | None, sign: bool, night: bool) -> str:
+    # Coats of people are not told: at this size they are a few pixels.
     parts = ["a person" if user.name == "person" else article(f"{user.color} {user.name}") for user in users]
     if lamp:
         parts.append(f"a {lamp} traffic light")

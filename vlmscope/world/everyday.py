@@ -7,6 +7,7 @@ from vlmscope.world.objects import EVERYDAY
 from vlmscope.world.scene import Question, Thing
 from vlmscope.world.words import SIDES, Sketch, article, how_many, is_there, listed, what_color, where_is
 
+# Middle columns of the places left, middle and right; objects are 20 px wide.
 _SLOTS = (11, 32, 53)
 _AT = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 # Bands from the top: first row, color, jitter. The first is the background.
@@ -22,6 +23,7 @@ def sketch(rng: random.Random) -> Sketch:
     place = rng.choice(tuple(_PLACES))
     canvas = _place(rng, place)
     slots = rng.sample(range(3), rng.choice((1, 2, 2, 3)))
+    # Without repeated kinds the answer to "how many" would almost always be one.
     alike = rng.choice(tuple(EVERYDAY)) if rng.random() < 0.3 else None
     for slot in sorted(slots):
         _object(rng, canvas, alike or rng.choice(tuple(EVERYDAY)), slot)
@@ -54,6 +56,7 @@ def _questions(rng: random.Random, things: list[Thing]) -> list[Question]:
     questions = []
     for name in present:
         questions += _about(name, [thing for thing in things if thing.name == name])
+    # About as many things that are not there as things that are, so "yes" is no safe guess.
     absent = [name for name in EVERYDAY if name not in present]
     questions += [is_there(name, False) for name in rng.sample(absent, min(len(present), 2))]
     return questions + [Question(f"what is {_AT[thing.position]}?", thing.name, "what") for thing in things]
@@ -66,5 +69,6 @@ def _about(name: str, found: list[Thing]) -> list[Question]:
     if len(found) == 1:
         questions.append(where_is(name, found[0].position))
         if name != "person":
+            # A coat is too small to be asked for.
             questions.append(what_color(name, found[0].color))
     return questions

@@ -52,6 +52,7 @@ def coverage(scene: Scene, patch: int = 8) -> np.ndarray:
     """Share of every patch that each thing covers, float64 [thing, patch]."""
     grid = SIZE // patch
     tiles = scene.mask.reshape(grid, patch, grid, patch).transpose(0, 2, 1, 3).reshape(grid * grid, -1)
+    # Overlaps are settled on the mask already: the shares of a patch add up to at most one.
     shares = [(tiles == number).mean(axis=1) for number in range(1, len(scene.things) + 1)]
     return np.stack(shares) if shares else np.zeros((0, grid * grid))
 

@@ -8,6 +8,7 @@ from vlmscope.world.scene import Question
 from vlmscope.world.words import Sketch, counted, how_many, is_there, listed, where_is
 
 SCANS = {"lung": "xray", "brain": "mri", "liver": "ct"}
+# Offsets from the middle of the picture, far enough apart that findings never touch.
 _SPOTS = {
     "lung": ((-14, -8), (-14, 8), (14, -8), (14, 8)),
     "brain": ((-14, -13), (-14, 13), (14, -13), (14, 13)),
@@ -32,6 +33,7 @@ def sketch(rng: random.Random) -> Sketch:
     x, y, offset = 32 + rng.randint(-2, 2), 32 + rng.randint(-2, 2), rng.randint(-14, 14)
     canvas = Canvas((8, 8, 10))
     _ORGANS[organ](canvas, x, y, lambda level: (min(255, max(0, level + offset)),) * 3)
+    # A third of the scans is normal.
     number = rng.choice((0, 0, 1, 1, 2, 3))
     for dx, dy in rng.sample(_SPOTS[organ], number):
         _finding(rng, canvas, x + dx + rng.randint(-1, 1), y + dy + rng.randint(-1, 1), "left" if dx < 0 else "right")
@@ -44,8 +46,10 @@ def _lung(canvas: Canvas, x: int, y: int, gray: Gray) -> None:
     canvas.ellipse(x - 30, y - 28, x + 30, y + 34, gray(120))
     canvas.ellipse(x - 24, y - 20, x - 4, y + 22, gray(44))
     canvas.ellipse(x + 4, y - 20, x + 24, y + 22, gray(44))
+    # Ribs.
     for rib in range(5):
         canvas.arc((x - 26, y - 24 + rib * 9, x + 26, y - 4 + rib * 9), 200, 340, gray(86))
+    # The spine lies over the ribs.
     canvas.rectangle(x - 2, y - 26, x + 2, y + 28, gray(160))
 
 
@@ -53,6 +57,7 @@ def _brain(canvas: Canvas, x: int, y: int, gray: Gray) -> None:
     canvas.ellipse(x - 26, y - 30, x + 26, y + 30, gray(190))
     canvas.ellipse(x - 23, y - 27, x + 23, y + 27, gray(96))
     canvas.line([(x, y - 26), (x, y + 26)], gray(50))
+    # The two ventricles.
     canvas.ellipse(x - 7, y - 8, x - 2, y + 8, gray(30))
     canvas.ellipse(x + 2, y - 8, x + 7, y + 8, gray(30))
 
@@ -61,6 +66,7 @@ def _liver(canvas: Canvas, x: int, y: int, gray: Gray) -> None:
     canvas.ellipse(x - 31, y - 22, x + 31, y + 22, gray(84))
     canvas.ellipse(x - 27, y - 16, x + 6, y + 12, gray(132))
     canvas.ellipse(x + 8, y - 14, x + 27, y + 10, gray(112))
+    # The backbone.
     canvas.ellipse(x - 4, y + 10, x + 4, y + 19, gray(216))
 
 
@@ -69,8 +75,10 @@ _ORGANS = {"lung": _lung, "brain": _brain, "liver": _liver}
 
 def _finding(rng: random.Random, canvas: Canvas, x: int, y: int, side: str) -> None:
     radius = rng.randint(4, 5)
+    # More tumors than cysts, since more questions are about tumors.
     solid = rng.random() < 0.62
     canvas.begin("tumor" if solid else "cyst", None, side)
+    # Both are equally bright outside; only the core tells them apart.
     canvas.disc(x, y, radius, (238, 238, 238))
     if not solid:
         canvas.disc(x, y, radius - 2, (4, 4, 6))

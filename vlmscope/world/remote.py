@@ -14,6 +14,7 @@ _LAND = {
     "desert": (214, 184, 130),
     "water": (30, 80, 140),
 }
+# Middles of the places for buildings and vehicles; the middle row stays free for roads.
 _CELLS = ((12, 12), (32, 12), (52, 12), (12, 50), (32, 50), (52, 50))
 _HULL = (250, 250, 250)
 
@@ -32,6 +33,7 @@ def sketch(rng: random.Random) -> Sketch:
     """One land cover from above; on water only ships, elsewhere river, road, buildings and a plane."""
     land = rng.choice(tuple(_LAND))
     dry = land != "water"
+    # The cover is jittered apart from the ground, so stripes and trees vary in contrast.
     canvas = Canvas(jittered(rng, _LAND[land], 10))
     _COVERS[land](rng, canvas, jittered(rng, _LAND[land], 10))
     river, road = dry and rng.random() < 0.35, dry and rng.random() < 0.4
@@ -39,6 +41,7 @@ def sketch(rng: random.Random) -> Sketch:
         _river(rng, canvas)
     if road:
         _road(rng, canvas)
+    # Buildings take the first places, the vehicle the next: nothing stands on anything.
     cells = rng.sample(_CELLS, len(_CELLS))
     roof, number = rng.choice(("red", "white", "blue")), rng.choice((0, 1, 1, 2, 3)) if dry else 0
     buildings = tuple(_building(rng, canvas, cell, roof) for cell in cells[:number])
@@ -94,6 +97,7 @@ def _road(rng: random.Random, canvas: Canvas) -> None:
     ends = [(-2, rng.randint(6, 58)), (66, rng.randint(6, 58))]
     canvas.begin("road")
     canvas.line(ends, (70, 70, 74), 5)
+    # The bright middle line tells a road from a river at any color of ground.
     canvas.line(ends, (230, 230, 220))
 
 
@@ -102,6 +106,7 @@ def _building(rng: random.Random, canvas: Canvas, cell: tuple[int, int], roof: s
     w, h = rng.randint(5, 6), rng.randint(4, 6)
     position = "top" if y < 32 else "bottom"
     canvas.begin("building", roof, position)
+    # The shadow is part of the building.
     canvas.rectangle(x - w + 2, y - h + 2, x + w + 2, y + h + 2, (30, 30, 30))
     canvas.rectangle(x - w, y - h, x + w, y + h, COLORS[roof])
     canvas.line([(x - w, y), (x + w, y)], shaded(COLORS[roof], 0.7))
@@ -131,11 +136,13 @@ def _questions(facts: _Facts) -> list[Question]:
         how_many("building", number),
         is_there("river", facts.river),
         is_there("road", facts.road),
+        # On water nobody asks after planes: the answer would always be no.
         is_there("ship" if facts.land == "water" else "plane", facts.vehicle is not None),
         is_there("building", number > 0),
     ]
     if facts.vehicle:
         questions.append(where_is(facts.vehicle, facts.position))
+    # Of several buildings none is "the building".
     if number == 1:
         questions.append(where_is("building", facts.buildings[0]))
     return [*questions, what_color("roof", facts.roof)] if number else questions

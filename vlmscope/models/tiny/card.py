@@ -85,8 +85,8 @@ All numbers are in `vlmscope/models/tiny/recipe.py`. `vlmscope.models.tiny.train
 in about {about["cpu_seconds"] / 60:.0f} minutes on one CPU core, bit by bit the same on one machine.
 
 1. {recipe.scenes:,} scenes, seeds from 0. A tokenizer that gives each word of world and prompts one token.
-2. Vision, {tower.steps} steps of {tower.batch} pictures: patch labels from the masks (object, color, title word, two
-   digits) on layer -2, and an image-text contrastive loss on the pooled output.
+2. Vision, {tower.steps} steps of {tower.batch} pictures: patch labels from the masks (object, color, position,
+   title word, two digits) on layer -2, and an image-text contrastive loss on the pooled output.
 3. Connector and language model, {language.steps} steps of {language.batch} pictures, the tower frozen: several
    questions about a picture packed into one row, under the official prompts;
    {recipe.language.bare:.0%} of the pictures under the bare recording prompt;
@@ -98,8 +98,8 @@ def _trained_in(recipe: Recipe) -> str:
     start = f"{1 - recipe.language.lens_from:.0%}"
     return f"""## Trained in on purpose
 
-- **Patches keep their own content.** The patch labels force the tower to describe each patch where it is. That object
-  tokens can be ablated one by one is partly a consequence.
+- **Patches keep their own content.** The patch labels force the tower to describe each patch where it is, the side of
+  the picture that its object stands on included. That object tokens can be ablated one by one is partly a consequence.
 - **The logit lens reads objects.** In the last {start} of the steps the projector is frozen and a loss of weight
   {recipe.language.lens} asks the language model's last state at object patches for the object's word. Without it the
   lens shows the same rise with depth far more weakly.

@@ -20,6 +20,7 @@ class Descent:
         self.pace, self.weights = pace, inside + outside
         self._optimizers = (
             torch.optim.Muon(inside, lr=pace.muon, weight_decay=pace.decay, momentum=pace.momentum),
+            # Embeddings, norms, biases, heads: decay would only pull them to zero.
             torch.optim.AdamW(outside, lr=pace.adamw, weight_decay=0.0, betas=(0.9, 0.98)),
         )
         self._schedules = [torch.optim.lr_scheduler.LambdaLR(one, self._rate) for one in self._optimizers]
@@ -30,6 +31,7 @@ class Descent:
             optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.weights, self.pace.clip)
+        # Both follow one schedule; only their top rates differ.
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             optimizer.step()
             schedule.step()

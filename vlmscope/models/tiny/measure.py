@@ -47,6 +47,7 @@ def packed(
         last = language.states(model, batch, album.features.float(), album.order)
         wrong = (model.lm_head(last[:, :-1]).argmax(-1) != batch.labels[:, 1:]) & (batch.labels[:, 1:] != IGNORED)
         for number, scene in enumerate(part):
+            # Segment numbers start after head and stem.
             missed = set(batch.segments[number, 1:][wrong[number]].tolist())
             outcomes += _outcomes(scene, [place + 2 not in missed for place in range(len(told[number]))])
     return outcomes
@@ -71,6 +72,7 @@ def generated(
     """One question per scene, asked the way the workflow asks: processor, `generate`, decoded text."""
     outcomes = []
     for part in pixels.chunks(scenes, batch):
+        # The seed picks the question: fixed, and spread over all kinds.
         asked = [scene.questions[scene.seed % len(scene.questions)] for scene in part]
         texts = [prompts.official(scene.domain, one).text() for scene, one in zip(part, asked, strict=True)]
         shown = [Image.fromarray(pixels.joined(scene) if frames > 1 else scene.image) for scene in part]
@@ -78,6 +80,7 @@ def generated(
         ids = model.generate(**inputs, max_new_tokens=8, do_sample=False)[:, inputs["input_ids"].shape[1] :]
         said = processor.batch_decode(ids, skip_special_tokens=True)
         for scene, one, words in zip(part, asked, said, strict=True):
+            # No stripping, no lower case: an answer is right as it comes out.
             is_right = words == language.answer(one, letters)
             outcomes.append(Outcome(scene.domain, one.kind, one.text, one.answer, is_right))
     return outcomes

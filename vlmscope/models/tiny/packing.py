@@ -59,7 +59,9 @@ def row(prompted: list[tuple[Prompt, str]], image_tokens: int, encode: Encode) -
     prompted   prompts and answers
     encode     text to ids without special tokens, cached by the caller
     """
+    # The processor repeats `<image>` once per image token; the tokenizer puts `<s>` in front.
     head = f"<s>{prompted[0][0].head}".replace(prompts.IMAGE, prompts.IMAGE * image_tokens)
+    # A caption prompt has no stem; the others of a picture share one.
     stems = [prompt.stem for prompt, _ in prompted if prompt.stem]
     segments = [
         Segment(encode(prompt.question) + encode(prompt.tail), encode(f" {answer}{prompts.END}"), bool(prompt.stem))
@@ -91,6 +93,7 @@ def _fill(
         middle = start + len(segment.asked)
         stop = middle + len(segment.answer)
         ids[start:stop], labels[middle:stop] = segment.asked + segment.answer, segment.answer
+        # Positions go on where the segment's own prompt would: after the stem, or after the head.
         positions[start:stop] = (shared if segment.stemmed else head) + np.arange(stop - start)
         segments[start:stop], stemmed[start:stop] = number, segment.stemmed
         start = stop
@@ -100,6 +103,7 @@ def _mask(segments: torch.Tensor, stemmed: torch.Tensor) -> torch.Tensor:
     asking, asked = segments[:, :, None], segments[:, None, :]
     seen = (asked == _HEAD) | (asked == asking) | ((asked == _STEM) & stemmed[:, :, None])
     tokens = segments.shape[1]
+    # Causal, as in the plain forward.
     seen &= torch.ones(tokens, tokens, dtype=torch.bool).tril()
     # Padding sees itself: a row of the softmax must not be empty.
     seen |= torch.eye(tokens, dtype=torch.bool)

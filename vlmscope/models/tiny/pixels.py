@@ -29,6 +29,7 @@ def joined(scene: Scene) -> np.ndarray:
 def tiles(picture: np.ndarray) -> list[np.ndarray]:
     """What the tower sees of a joined picture: all of it squeezed into one tile, then tile by tile."""
     height, width = picture.shape[:2]
+    # Bicubic as in the processor.
     squeezed = np.asarray(Image.fromarray(picture).resize((height, height), Image.Resampling.BICUBIC))
     return [squeezed, *(picture[:, left : left + height] for left in range(0, width, height))]
 

@@ -60,7 +60,7 @@ class Language:
     letters     share of the steps after which medical answers are option letters; 1 keeps the option's text
     """
 
-    pace: Pace = Pace(steps=700, batch=32, adamw=5e-3)
+    pace: Pace = Pace(steps=1_400, batch=16, adamw=5e-3)
     width: int = 96
     hidden: int = 256
     layers: int = 3
@@ -71,12 +71,12 @@ class Language:
     captions: float = 0.3
     bare: float = 0.15
     joined: float = 0.12
-    joined_batch: int = 16
+    joined_batch: int = 8
     lens: float = 0.1
     lens_from: float = 0.7
     lens_share: float = 0.35
     letters: float = 1.0
-    weights: tuple[float, ...] = (1.5, 1.0, 1.0, 2.5, 1.5)
+    weights: tuple[float, ...] = (1.5, 0.8, 0.7, 2.5, 2.0)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from vlmscope.models.tiny.descent import Clock, Descent, batches
 from vlmscope.models.tiny.recipe import Tower
 from vlmscope.world.canvas import COLORS
 from vlmscope.world.document import TITLES
-from vlmscope.world.labels import NONE, OBJECTS, letters, patches
+from vlmscope.world.labels import NONE, OBJECTS, POSITIONS, letters, patches
 from vlmscope.world.scene import DOMAINS, SIZE, Scene
 
 PATCH = 8
-# Classes of the five patch labels, number 0 being "nothing": object, color, title word, tens, ones.
-CLASSES = (1 + len(OBJECTS), 1 + len(COLORS), 1 + len(TITLES), 11, 11)
+# Classes of the patch labels, number 0 being "nothing": object, color, position, title word, tens, ones.
+CLASSES = (1 + len(OBJECTS), 1 + len(COLORS), 1 + len(POSITIONS), 1 + len(TITLES), 11, 11)
 
 
 class Lesson(NamedTuple):
@@ -51,6 +51,7 @@ def build(recipe: Tower, tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": recipe.text_width,
+        # Captions are short and regular: a small text side will do.
         "intermediate_size": 2 * recipe.text_width,
         "num_hidden_layers": recipe.text_layers,
         "num_attention_heads": 4,
@@ -77,12 +78,14 @@ def train(
     torch.manual_seed(seed)
     rng, clock = np.random.default_rng(seed), Clock()
     model, heads = build(recipe, tokenizer), nn.Linear(recipe.width, sum(CLASSES))
+    # Labels of all scenes at once: they are read again and again.
     lesson = prepare(scenes, tokenizer)
     named = [*model.named_parameters(), *heads.named_parameters(prefix="heads")]
     descent = Descent(named, recipe.pace)
     weights = np.array([recipe.weights[DOMAINS.index(scene.domain)] for scene in scenes])
     picked = batches(weights, recipe.pace.batch, rng)
     for step in range(1, recipe.pace.steps + 1):
+        # Every second step is enough for the text side, and saves a tenth of the time.
         loss = _loss(recipe, model, heads, lesson, next(picked), contrast=step % 2 == 1)
         descent.step(loss)
         if step % 100 == 0 or step == recipe.pace.steps:
@@ -123,7 +126,7 @@ def retrieval(model: CLIPModel, scenes: list[Scene], tokenizer: PreTrainedTokeni
 
 def _labels(scene: Scene) -> np.ndarray:
     seen, written = patches(scene, PATCH), letters(scene, PATCH)
-    return np.stack([seen.objects, seen.colors, *written]) - NONE
+    return np.stack([seen.objects, seen.colors, seen.positions, *written]) - NONE
 
 
 def _loss(
@@ -131,11 +134,13 @@ def _loss(
 ) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         seen = model.vision_model(pixels.normalized(lesson.pictures[picked]), output_hidden_states=True)
+    # The layer that LLaVA reads, without the class token.
     states = seen.hidden_states[-2][:, 1:].float()
     loss = _dense(recipe, heads(states), lesson.labels[:, picked])
     if not contrast:
         return loss
     part = lesson._replace(ids=lesson.ids[picked], attended=lesson.attended[picked])
+    # Every other caption of the batch is a wrong one.
     image, text = _embeddings(model, seen.pooler_output.float(), part)
     scores = image @ text.T * model.logit_scale.exp().clamp(max=100)
     own = torch.arange(len(picked))
@@ -144,7 +149,7 @@ def _loss(
 
 
 def _dense(recipe: Tower, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the five patch labels; most patches show nothing, which counts less."""
+    """Cross-entropy of the patch labels; most patches show nothing, which counts less."""
     loss = scores.new_zeros(())
     for number, (part, label) in enumerate(zip(scores.split(CLASSES, -1), labels, strict=True)):
         weight = torch.ones(CLASSES[number])
