@@ -1,0 +1,112 @@
+"""The plan at paper scale, built without a network and without a file of the benchmarks."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vlmscope import config
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERLAY = ROOT / "profiles" / "paper" / "config.yaml"
+TARGET = "results/mmneuron/llava/table2.csv"
+
+
+def overlay() -> dict[str, Any]:
+    return yaml.safe_load(OVERLAY.read_text(encoding="utf-8"))
+
+
+def merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """As Snakemake lays one configuration over another."""
+    both = {**base, **above}
+    for key in base.keys() & above.keys():
+        if isinstance(base[key], dict) and isinstance(above[key], dict):
+            both[key] = merged(base[key], above[key])
+    return both
+
+
+def leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from leaves(value, (*path, key))
+    else:
+        yield path, tree
+
+
+def test_every_value_of_the_overlay_validates():
+    paper = config.resolve(merged(config.plain(config.default()), overlay()), where=str(OVERLAY))
+    assert paper.scale == "paper"
+    assert {one.source for one in paper.datasets.values()} == {"download"}
+    assert paper.datasets["ad"].options == {"frames": "all"}
+    assert (paper.mmneuron.identify.top_rate, paper.mmneuron.identify.assign) == (0.01, "bar")
+    assert paper.models["llava"].checkpoint == "llava-hf/llava-v1.6-vicuna-7b-hf"
+    assert re.fullmatch(r"[0-9a-f]{40}", paper.models["llava"].revision)
+
+
+def test_the_overlay_only_says_what_differs_from_the_default():
+    default = dict(leaves(config.plain(config.default())))
+    for path, value in leaves(overlay()):
+        assert path in default, f"{'.'.join(path)} is no key of the default"
+        assert value != default[path], f"{'.'.join(path)} repeats the default"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory) -> str:
+    """What `snakemake -n` prints; a proxy that nobody answers stands for the missing network."""
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    settings = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(tmp_path_factory.mktemp("paper")), "--config", "scale=paper", "--", TARGET]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**settings, **nowhere}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def jobs(plan: str) -> list[tuple[str, str]]:
+    """Rule and text of every job in the printed plan; jobs of a group are indented."""
+    parts = re.split(r"(?m)^\s*(?:local)?rule (\w+):$", plan)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.slow
+def test_the_plan_holds_every_step_from_download_to_table(plan):
+    counted = Counter(rule for rule, _ in jobs(plan))
+    assert counted == {
+        "data_fetch": 5,
+        "data_samples": 10,
+        "model_fetch": 2,
+        "model_resolve": 1,
+        "capture_shard": 5,
+        "capture_index": 5,
+        "mmneuron_identify": 3,
+        "mmneuron_generate": 5,
+        "mmneuron_generate_masked": 5,
+        "mmneuron_evaluate": 10,
+        "mmneuron_table2": 1,
+    }
+
+
+@pytest.mark.slow
+def test_steps_with_a_model_ask_for_one_gpu_and_no_other_does(plan):
+    asking = {rule for rule, text in jobs(plan) if re.search(r"resources:.*\bgpu=1\b", text)}
+    assert asking == {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked"}
+    assert all(re.search(r"\bgpu=1\b", text) for rule, text in jobs(plan) if rule in asking)
+
+
+@pytest.mark.slow
+def test_downloads_go_to_the_folders_that_the_documents_name(plan):
+    fetched = {re.search(r"output: (\S+)", text)[1] for rule, text in jobs(plan) if rule.endswith("_fetch")}
+    assert fetched == {
+        *(f"results/data/{name}/raw.json" for name in ("ad", "med", "rs", "com", "doc")),
+        "results/models/llava/hub.json",
+        "results/models/lingo-judge/hub.json",
+    }
