@@ -77,22 +77,37 @@ class Counter:
         self.fired = torch.zeros(len(take.layers), width, dtype=torch.int64, device=device)
         self.total = torch.zeros(len(take.layers), width, dtype=torch.float64, device=device)
         self.seen = 0
+        self.weight = torch.ones(0, device=device)
+        self.above = torch.empty(0, width, device=device)
         self.mask: Tensor | None = None
 
     def begin(self, mask: Tensor | None) -> None:
         """Positions of the coming batch; None counts every position of every tile."""
-        self.mask = None if mask is None or bool(mask.all()) else mask.flatten()
+        self.mask = mask
 
     def see(self, layer: int, value: Tensor) -> None:
-        """Add one layer's activations, [..., unit]."""
-        flat = value.reshape(-1, value.shape[-1])
-        if self.mask is not None:
-            flat = flat[self.mask]
-        row = self.take.layers.index(layer)
-        self.fired[row] += (flat > 0).sum(0)
-        self.total[row] += flat.sum(0, dtype=torch.float32)
+        """Add one layer's activations, [..., unit].
+
+        Weighted column sums: a product with the 0/1 vector of positions is several times faster than selecting
+        rows and summing truth values, and just as exact, since float32 holds every count of a batch.
+        """
+        flat, row = value.reshape(-1, value.shape[-1]), self.take.layers.index(layer)
         if row == 0:
-            self.seen += len(flat)
+            self._weigh(len(flat))
+        torch.gt(flat, 0, out=self.above)
+        self.fired[row] += (self.weight @ self.above).to(torch.int64)
+        self.total[row] += self.weight @ flat if flat.dtype == torch.float32 else self._sum(flat)
+
+    def _weigh(self, positions: int) -> None:
+        """Weights and work space of a batch, kept as long as the shape stays."""
+        if len(self.above) != positions:
+            self.above = self.above.new_empty(positions, self.above.shape[1])
+        self.weight = self.above.new_ones(positions) if self.mask is None else self.mask.flatten().float()
+        self.seen += positions if self.mask is None else int(self.mask.sum())
+
+    def _sum(self, flat: Tensor) -> Tensor:
+        """Column sums of 16-bit activations, added up in float32."""
+        return (flat * self.weight.to(flat.dtype)[:, None]).sum(0, dtype=torch.float32)
 
     def result(self) -> dict[str, Any]:
         """Arrays as they go into a shard."""

@@ -105,7 +105,7 @@ def wide_table(long: pl.DataFrame, setup: Setup) -> pl.DataFrame:
         {
             "baseline": setup.label,
             "module": condition["label"],
-            "masked_modules": "+".join(condition["modules"]),
+            "masked_modules": "+".join(condition["modules"]) or None,
             **{labels[domain]: cells.get((condition["name"], domain)) for domain in setup.columns},
         }
         for condition in setup.conditions
