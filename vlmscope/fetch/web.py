@@ -97,16 +97,17 @@ def _complete(url: str, part: Path, size: int | None) -> None:
         except _Passing as trouble:
             grown = part.stat().st_size if part.is_file() else 0
             # Only bytes never had before count, else a server that always breaks half way would be asked forever.
-            failures = 0 if grown > most else failures + 1
-            most = max(most, grown)
+            if grown > most:
+                most, failures = grown, 0
             if failures == len(WAITS):
                 raise VlmscopeError(
-                    f"The download broke off {failures + 1} times: {trouble}",
+                    f"The download broke off {failures + 1} times in a row: {trouble}",
                     where=url,
                     instead=f"run again later; the {grown} bytes that are here are kept",
                 ) from trouble
-            log.warning("%s: %s; again in %d s", part.name, trouble, WAITS[failures])
+            log.warning("%s: %s; again in %d s", part.stem, trouble, WAITS[failures])
             time.sleep(WAITS[failures])
+            failures += 1
 
 
 def _receive(url: str, part: Path, size: int | None) -> None:
@@ -117,6 +118,8 @@ def _receive(url: str, part: Path, size: int | None) -> None:
     try:
         with urllib.request.urlopen(_request(url, part, have), timeout=SILENCE) as answer:
             start = _start(answer, have, url)
+            if not start:
+                _forget(part)
             _label(part).write_text(_validator(answer.headers), encoding="utf-8")
             _write(answer, part, start)
     except urllib.error.HTTPError as error:
