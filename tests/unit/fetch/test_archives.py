@@ -44,8 +44,12 @@ def test_a_finished_unpacking_is_not_repeated_even_without_the_archive(pack, tmp
     assert (out / "2.jpg").read_bytes() == b"mine"
 
 
-def test_an_interrupted_unpacking_is_done_again(pack, tmp_path, monkeypatch):
+@pytest.mark.parametrize("was_finished", [False, True])
+def test_an_interrupted_unpacking_is_done_again(pack, tmp_path, monkeypatch, was_finished):
     archive, out = pack({"1.jpg": b"one", "2.jpg": b"two"}), tmp_path / "out"
+    if was_finished:
+        archives.unpack(archive, out)
+        (out / "1.jpg").unlink()
 
     def interrupted(source, target, length):
         target.write(source.read(1))
