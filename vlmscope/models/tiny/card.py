@@ -19,7 +19,13 @@ def page(recipe: Recipe, about: dict[str, Any]) -> str:
 
     about   what `train` measured
     """
-    parts = [_what(recipe), _accuracy(recipe, about), _recipe(recipe, about), _trained_in(recipe), _limits(recipe)]
+    parts = [
+        _what(recipe),
+        _accuracy(recipe, about),
+        _recipe(recipe, about),
+        _trained_in(recipe, about),
+        _limits(recipe),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -27,8 +33,7 @@ def _what(recipe: Recipe) -> str:
     return f"""# The embedded LLaVA-NeXT
 
 A real `LlavaNextForConditionalGeneration`, trained from nothing on the drawn world of `vlmscope/world`: 64 px pictures
-of five domains with exact masks. It is small enough to live in the repository and good enough that what the workflow
-measures on it means something.
+of five domains with exact masks. It is small enough to live in the repository and answers far better than a guesser.
 
 - Vision: CLIP, 64 px in patches of 8, {recipe.tower.layers} layers, width {recipe.tower.width}; layer -2 is read.
 - Connector: {recipe.tower.width} - {recipe.language.width} - {recipe.language.width} with GELU.
@@ -65,9 +70,11 @@ from {recipe.fresh:,}).
   processor and `generate`, as the workflow does.
 - *blind*: always the commonest answer to the question's wording, known beforehand. Results below it mean nothing.
 - *captions*: the whole caption exactly; *patches*: object patches that a linear readout of the tower names correctly.
-- Driving questions over five joined frames: {_percent(about["frames"])} packed,
-  {_percent(about["generated_frames"])} through `generate`.
-- The CLIP that the tower comes from picks a picture's own caption among 32 in {_percent(about["retrieval"])} of cases.
+- Driving questions over five joined frames: {_percent(about["frames"])} packed, {_percent(about["generated_frames"])}
+  through `generate`.
+- The CLIP that the tower comes from picks a picture's own caption among 32 in
+  {_percent(about["retrieval"])} of 100 cases.
+- Batch size, steps and the position labels were settled after an earlier run had been measured on these same scenes.
 
 {_table(("kind of question", "right", "blind"), kinds)}
 
@@ -82,7 +89,8 @@ def _recipe(recipe: Recipe, about: dict[str, Any]) -> str:
     return f"""## Recipe
 
 All numbers are in `vlmscope/models/tiny/recipe.py`. `vlmscope.models.tiny.train.train` repeats everything from nothing
-in about {about["cpu_seconds"] / 60:.0f} minutes on one CPU core, bit by bit the same on one machine.
+in about {about["cpu_seconds"] / 60:.0f} minutes on one CPU core. It is single-threaded and seeded:
+on one machine two runs agree bit by bit (a test compares two short ones); on another kind of processor they need not.
 
 1. {recipe.scenes:,} scenes, seeds from 0. A tokenizer that gives each word of world and prompts one token.
 2. Vision, {tower.steps} steps of {tower.batch} pictures: patch labels from the masks (object, color, position,
@@ -94,15 +102,17 @@ in about {about["cpu_seconds"] / 60:.0f} minutes on one CPU core, bit by bit the
    {recipe.language.joined:.0%} of the batches as five joined frames."""
 
 
-def _trained_in(recipe: Recipe) -> str:
+def _trained_in(recipe: Recipe, about: dict[str, Any]) -> str:
+    lens = ", ".join(_percent(share) for share in about["lens"])
     start = f"{1 - recipe.language.lens_from:.0%}"
     return f"""## Trained in on purpose
 
 - **Patches keep their own content.** The patch labels force the tower to describe each patch where it is, the side of
   the picture that its object stands on included. That object tokens can be ablated one by one is partly a consequence.
 - **The logit lens reads objects.** In the last {start} of the steps the projector is frozen and a loss of weight
-  {recipe.language.lens} asks the language model's last state at object patches for the object's word. Without it the
-  lens shows the same rise with depth far more weakly.
+  {recipe.language.lens} asks the language model's last state at object patches for the object's word. Share of object
+  patches at which the lens puts that word first, from the embedding through the layers: {lens}.
+  How much of it would be there without this loss was not measured for this recipe.
 - Everything else that the workflow finds (domain neurons, concepts, steering) has no loss of its own."""
 
 
@@ -110,9 +120,10 @@ def _limits(recipe: Recipe) -> str:
     return f"""## Limits
 
 - It knows the drawn world and about two hundred words. Photographs, other questions and other sizes are noise to it.
-- Medical questions are answered with {_medical(recipe)}.
+- Medical questions are answered with
+  {_medical(recipe)}.
 - Its findings illustrate the methods; they say nothing about large models.
-- Small, dark objects of everyday scenes, "where is ..." and two-digit totals are learned last and vary most."""
+- Two-digit totals, counts and the side of a finding are its weak points."""
 
 
 def _medical(recipe: Recipe) -> str:

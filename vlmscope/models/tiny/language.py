@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from transformers import CLIPModel, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers import PreTrainedTokenizerFast as Tokenizer
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from vlmscope.models.tiny import packing, pixels, prompts
 from vlmscope.models.tiny.descent import Clock, Descent, batches
@@ -107,10 +108,29 @@ def album(model: LlavaNextForConditionalGeneration, scenes: list[Scene], frames:
 def states(
     model: LlavaNextForConditionalGeneration, packed: Packed, features: torch.Tensor, order: torch.Tensor
 ) -> torch.Tensor:
-    """Last hidden states of a packed batch, [row, token, width].
+    """Last hidden states of a packed batch after the final norm, [row, token, width].
 
     features   [row, patch, width]   tower features of the rows' pictures
     """
+    return _forward(model, packed, features, order).last_hidden_state
+
+
+def depths(
+    model: LlavaNextForConditionalGeneration, packed: Packed, features: torch.Tensor, order: torch.Tensor
+) -> list[torch.Tensor]:
+    """What the head reads at the embedding and after each layer: states after the final norm, [row, token, width]."""
+    *early, last = _forward(model, packed, features, order, output_hidden_states=True).hidden_states
+    # transformers norms the last one itself.
+    return [*(model.model.language_model.norm(state) for state in early), last]
+
+
+def _forward(
+    model: LlavaNextForConditionalGeneration,
+    packed: Packed,
+    features: torch.Tensor,
+    order: torch.Tensor,
+    **wanted: bool,
+) -> BaseModelOutputWithPast:
     inner = model.model
     embeds = inner.get_input_embeddings()(packed.ids)
     image = inner.multi_modal_projector(features)
@@ -119,8 +139,8 @@ def states(
     here = (packed.ids == model.config.image_token_id)[..., None].expand_as(embeds)
     embeds = embeds.masked_scatter(here, image)
     return inner.language_model(
-        inputs_embeds=embeds, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
-    ).last_hidden_state
+        inputs_embeds=embeds, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False, **wanted
+    )
 
 
 def encoder(tokenizer: Tokenizer) -> Encode:
@@ -153,7 +173,7 @@ def train(
     """
     rng, clock, losses = np.random.default_rng(seed), Clock(), []
     descent = Descent(model.named_parameters(), recipe.pace)
-    encode, words = encoder(tokenizer), _lens_words(recipe, albums[0], tokenizer)
+    encode, words = encoder(tokenizer), lens_words(recipe, albums[0], tokenizer)
     model.train()
     for step, (album, picked) in enumerate(_schedule(recipe, albums, rng), 1):
         done = step / recipe.pace.steps
@@ -228,7 +248,7 @@ def _loss(
     return loss, told
 
 
-def _lens_words(recipe: Language, album: Album, tokenizer: Tokenizer) -> torch.Tensor:
+def lens_words(recipe: Language, album: Album, tokenizer: Tokenizer) -> torch.Tensor:
     """The object's word at every image token that shows one, int64 [scene, image token], -100 elsewhere."""
     words = [tokenizer(f" {name}", add_special_tokens=False)["input_ids"][0] for name in OBJECTS]
     words.append(IGNORED)  # what NONE, -1, picks

@@ -10,6 +10,7 @@ from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from vlmscope.models.tiny import language, packing, pixels, prompts
 from vlmscope.models.tiny.packing import IGNORED
+from vlmscope.models.tiny.recipe import Language
 from vlmscope.world.scene import Scene
 
 CAPTION = "caption"
@@ -51,6 +52,25 @@ def packed(
             missed = set(batch.segments[number, 1:][wrong[number]].tolist())
             outcomes += _outcomes(scene, [place + 2 not in missed for place in range(len(told[number]))])
     return outcomes
+
+
+@torch.no_grad()
+def lens(
+    recipe: Language, model: LlavaNextForConditionalGeneration, processor: LlavaNextProcessor, scenes: list[Scene]
+) -> list[float]:
+    """Share of object patches whose word is the logit lens's first, at the embedding and after each layer."""
+    encode, words = language.encoder(processor.tokenizer), processor.tokenizer
+    hits: list[list[bool]] = [[] for _ in range(model.config.text_config.num_hidden_layers + 1)]
+    for part in pixels.chunks(scenes, 8):
+        album = language.album(model, list(part))
+        rows = [packing.row([(prompts.bare(scene.questions[0]), "")], len(album.order), encode) for scene in part]
+        batch = packing.pack(rows, words.pad_token_id)
+        truth = language.lens_words(recipe, album, words)
+        depths = language.depths(model, batch, album.features.float(), album.order)
+        for hit, states in zip(hits, depths, strict=True):
+            here = states[batch.ids == model.config.image_token_id].view(*truth.shape, -1)[truth != IGNORED]
+            hit += (model.lm_head(here).argmax(-1) == truth[truth != IGNORED]).tolist()
+    return [sum(hit) / len(hit) for hit in hits]
 
 
 def _outcomes(scene: Scene, rights: list[bool]) -> list[Outcome]:

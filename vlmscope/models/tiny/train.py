@@ -96,6 +96,7 @@ def measured(recipe: Recipe, folder: Path, report: Callable[[str], None]) -> dic
         "blind_domains": measure.blind(asked, measure.domain),
         "blind_kinds": measure.blind(asked, measure.kind),
         "generated": measure.accuracy(said, measure.domain),
+        "lens": measure.lens(recipe.language, model, processor, scenes),
         "frames": measure.accuracy([one for one in frames if one.kind != measure.CAPTION], measure.domain)["ad"],
         "generated_frames": measure.accuracy(said_frames, measure.domain)["ad"],
     }
