@@ -35,6 +35,8 @@ localrules:
     data_fetch,
     data_folder,
     model_fetch,
+    model_resolve,
+    capture_index,
     report_config,
 
 

@@ -53,8 +53,6 @@ rule capture_index:
         "logs/capture_index/{model}-{capture}-{dataset}.log",
     params:
         code=code("capture_index"),
-    group:
-        "index"
     threads: 1
     resources:
         **cpu(),

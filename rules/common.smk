@@ -19,6 +19,9 @@ code = flow.code
 paths = layout.Paths(cfg)
 resources = flow.Resources(cfg.scale)
 cpu, gpu = resources.cpu, resources.gpu
+# A real judge is a model: its steps then need torch and more memory.
+judge_env = "../envs/cpu.yaml" if cfg.mmneuron.evaluate.judge == "token_f1" else "../envs/gpu.yaml"
+judge_gb = 1.5 if cfg.mmneuron.evaluate.judge == "token_f1" else 8
 
 
 wildcard_constraints:
@@ -26,7 +29,6 @@ wildcard_constraints:
     dataset=flow.one_of(cfg.datasets),
     domain=flow.one_of(cfg.mmneuron.domains),
     capture=flow.one_of(cfg.captures),
-    module=flow.one_of(layout.modules_of(cfg)),
     split="train|val",
     shard=r"\d{5}",
     part="none|masked",

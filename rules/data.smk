@@ -20,6 +20,8 @@ rule data_draw:
         ),
         code=code("data_draw", "vlmscope.datasets.{kind:dataset}", lookup=paths.kinds),
         folder="results/data/{dataset}/raw",
+    group:
+        "data"
     threads: 1
     resources:
         **cpu(),
@@ -31,6 +33,8 @@ rule data_draw:
 
 rule data_fetch:
     """Download a benchmark: resumed, checked, unpacked safely; stops with the place for files behind an account."""
+    input:
+        os.path.join(workflow.basedir, "vlmscope", "datasets", "sources.toml"),
     output:
         "results/data/{dataset}/raw.json",
     wildcard_constraints:
@@ -86,9 +90,11 @@ rule data_samples:
             options="datasets.{dataset}.options",
         ),
         code=code("data_samples", "vlmscope.datasets.{kind:dataset}", lookup=paths.kinds),
+    group:
+        "data"
     threads: 1
     resources:
-        **cpu(mem_gb=4, minutes=60),
+        **cpu(mem_gb=1.5 if cfg.scale == "tiny" else 8, minutes=60),
     conda:
         "../envs/cpu.yaml"
     script:

@@ -1,8 +1,8 @@
 # MMNeuron: domain-specific neurons (arXiv 2406.11193).
 #
 # NEEDS     the capture named by mmneuron.capture, sample tables of split val
-# MAKES     results/mmneuron/{model}/neurons/{module}.parquet      neuron sets
-#           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/...
+# MAKES     results/mmneuron/{model}/neurons.parquet               neuron sets of all modules, neurons.json in short
+#           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/{part}.parquet
 #           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json
 #           results/mmneuron/{model}/effects.csv                   own domain beside other domains and random neurons
 # SETTINGS  mmneuron
@@ -15,22 +15,18 @@ rule mmneuron:
 
 
 rule mmneuron_identify:
-    """Neurons whose firing is concentrated in few domains."""
+    """Neurons whose firing is concentrated in few domains, all modules of a model."""
     input:
         model="results/models/{model}/model.json",
         counts=paths.counts("{model}"),
     output:
-        neurons="results/mmneuron/{model}/neurons/{module}.parquet",
-        summary="results/mmneuron/{model}/neurons/{module}.json",
+        neurons="results/mmneuron/{model}/neurons.parquet",
+        summary="results/mmneuron/{model}/neurons.json",
     log:
-        "logs/mmneuron_identify/{model}-{module}.log",
+        "logs/mmneuron_identify/{model}.log",
     params:
-        settings=settings(
-            identify="mmneuron.identify", domains="mmneuron.domains", family="models.{model}.family"
-        ),
+        settings=settings(identify="mmneuron.identify", domains="mmneuron.domains", family="models.{model}.family"),
         code=code("mmneuron_identify", "vlmscope.models.{family:model}", lookup=paths.kinds),
-    group:
-        "identify"
     threads: 1
     resources:
         **cpu(mem_gb=2),
@@ -75,7 +71,7 @@ rule mmneuron_generate_masked:
         model="results/models/{model}/model.json",
         raw="results/data/{domain}/raw.json",
         samples="results/data/{domain}/val.parquet",
-        neurons=paths.neurons,
+        neurons="results/mmneuron/{model}/neurons.parquet",
     output:
         answers="results/mmneuron/{model}/answers/{domain}/masked.parquet",
     log:
@@ -103,29 +99,30 @@ rule mmneuron_generate_masked:
 
 
 rule mmneuron_evaluate:
-    """One score per answer, by the domain's own metrics."""
+    """One score per answer, by each domain's own metrics."""
     input:
-        samples="results/data/{domain}/val.parquet",
-        answers="results/mmneuron/{model}/answers/{domain}/{part}.parquet",
+        samples=expand("results/data/{domain}/val.parquet", domain=cfg.mmneuron.domains),
+        answers=expand("results/mmneuron/{{model}}/answers/{domain}/{{part}}.parquet", domain=cfg.mmneuron.domains),
         judge=paths.judge,
     output:
-        scores="results/mmneuron/{model}/scores/{domain}/{part}.parquet",
+        scores="results/mmneuron/{model}/scores/{part}.parquet",
     log:
-        "logs/mmneuron_evaluate/{model}-{domain}-{part}.log",
+        "logs/mmneuron_evaluate/{model}-{part}.log",
     params:
         settings=settings(
-            kind="datasets.{domain}.kind",
+            domains="mmneuron.domains",
             judge="mmneuron.evaluate.judge",
             anls_threshold="mmneuron.evaluate.anls_threshold",
         ),
+        kinds=paths.domain_kinds,
         code=code("mmneuron_evaluate"),
     group:
         "tables"
     threads: 1
     resources:
-        **cpu(mem_gb=2, minutes=60),
+        **cpu(mem_gb=judge_gb, minutes=60),
     conda:
-        "../envs/cpu.yaml"
+        judge_env
     script:
         "../scripts/mmneuron_evaluate.py"
 
@@ -134,8 +131,8 @@ rule mmneuron_table2:
     """Accuracy under deactivation of each domain's own neurons (mmneuron.md 7.2)."""
     input:
         model="results/models/{model}/model.json",
-        scores=paths.scores,
-        summaries=paths.summaries,
+        scores=expand("results/mmneuron/{{model}}/scores/{part}.parquet", part=["none", "masked"]),
+        summary="results/mmneuron/{model}/neurons.json",
         raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
     output:
         table=report(
@@ -177,7 +174,7 @@ rule mmneuron_perturb:
         model="results/models/{model}/model.json",
         raw="results/data/{domain}/raw.json",
         samples="results/data/{domain}/val.parquet",
-        neurons=paths.neurons,
+        neurons="results/mmneuron/{model}/neurons.parquet",
     output:
         rows="results/mmneuron/{model}/effects/{domain}.parquet",
     log:
@@ -234,12 +231,10 @@ rule mmneuron_effects:
         ),
         data=paths.table_data,
         code=code("mmneuron_effects"),
-    group:
-        "effects"
     threads: 1
     resources:
-        **cpu(),
+        **cpu(mem_gb=judge_gb),
     conda:
-        "../envs/cpu.yaml"
+        judge_env
     script:
         "../scripts/mmneuron_effects.py"

@@ -1,6 +1,6 @@
 """Write the answers of the untouched model."""
 
-from vlmscope.mmneuron import runs
+from vlmscope.mmneuron import generate
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
@@ -8,7 +8,7 @@ from vlmscope.store import tables
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    answers = runs.answer(
+    answers = generate.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu)),
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,

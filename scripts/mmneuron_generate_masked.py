@@ -1,6 +1,6 @@
 """Write the answers with the domain's own neurons set to zero, all conditions in one job."""
 
-from vlmscope.mmneuron import runs
+from vlmscope.mmneuron import generate, masks
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
@@ -10,13 +10,14 @@ with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     chosen, conditions = settings(snakemake.params.settings), settings(snakemake.params.conditions)
     loaded = load(snakemake.input.model, device(snakemake.resources.gpu))
-    domain, domains, family = snakemake.wildcards.domain, chosen.pop("domains"), loaded.family.name
-    answers = runs.answer(
+    domain, family = snakemake.wildcards.domain, loaded.family.name
+    neurons = masks.read(snakemake.input.neurons, chosen.pop("domains"))
+    answers = generate.from_files(
         loaded,
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,
         settings=chosen,
-        conditions=runs.own_masks(snakemake.input.neurons, domains, family, domain, conditions),
+        conditions=masks.of_conditions(neurons, family, domain, conditions),
         batch=snakemake.resources.batch,
     )
     tables.write(answers, snakemake.output.answers, ANSWERS)

@@ -1,6 +1,6 @@
 """Measure deviation and answers under own, other and random masks for one domain."""
 
-from vlmscope.mmneuron import runs
+from vlmscope.mmneuron import perturb
 from vlmscope.mmneuron.schemas import PERTURBED
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
@@ -8,7 +8,7 @@ from vlmscope.store import tables
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    rows = runs.perturbed(
+    rows = perturb.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu)),
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,

@@ -1,17 +1,17 @@
 """Write table 2: wide as published, long with intervals, and what made it."""
 
-from vlmscope.mmneuron import inputs, table2
+from vlmscope.mmneuron import table2
 from vlmscope.session import logged, settings
 from vlmscope.store import files, tables
 
 with logged(snakemake.log[0]):
-    setup, scores, meta = inputs.table_inputs(
+    setup, scores, meta = table2.from_files(
         model=snakemake.wildcards.model,
         settings=settings(snakemake.params.settings),
         conditions=settings(snakemake.params.conditions),
         data=settings(snakemake.params.data),
         scores=snakemake.input.scores,
-        summaries=snakemake.input.summaries,
+        summary=snakemake.input.summary,
         manifest=snakemake.input.model,
         raws=snakemake.input.raws,
     )

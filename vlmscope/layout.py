@@ -87,36 +87,14 @@ class Paths:
         settings = self.config.mmneuron
         return [f"results/captures/{model}/{settings.capture}/{domain}/index.json" for domain in settings.domains]
 
-    def masked_modules(self, model: str) -> list[str]:
-        """Modules that some condition of table 2 masks, each once."""
-        rows = self.config.mmneuron.conditions[self.config.models[model].family]
-        return sorted({module for row in rows for module in row.modules})
-
     def masked_conditions(self, wildcards: Wildcards) -> str:
         """Condition name -> modules, without labels, as canonical JSON: a new label rewrites the table only."""
         rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]
         return digest_ready([[row.name, row.modules] for row in rows if row.modules])
 
-    def neurons(self, wildcards: Wildcards) -> list[str]:
-        """Neuron tables that the conditions need."""
-        return [
-            f"results/mmneuron/{wildcards.model}/neurons/{one}.parquet" for one in self.masked_modules(wildcards.model)
-        ]
-
-    def summaries(self, wildcards: Wildcards) -> list[str]:
-        """What identification reports for those modules."""
-        return [
-            f"results/mmneuron/{wildcards.model}/neurons/{one}.json" for one in self.masked_modules(wildcards.model)
-        ]
-
-    def scores(self, wildcards: Wildcards) -> list[str]:
-        """Scores of all domains, untouched and masked."""
-        folder = f"results/mmneuron/{wildcards.model}/scores"
-        return [
-            f"{folder}/{domain}/{part}.parquet"
-            for domain in self.config.mmneuron.domains
-            for part in ("none", "masked")
-        ]
+    def domain_kinds(self, wildcards: Wildcards) -> str:
+        """Benchmark format per domain, as canonical JSON."""
+        return digest_ready({name: self.config.datasets[name].kind for name in self.config.mmneuron.domains})
 
     def effects(self, wildcards: Wildcards) -> list[str]:
         """Rows of the effect measurement of all domains."""
@@ -127,8 +105,7 @@ class Paths:
     def judge(self, wildcards: Wildcards) -> list[str]:
         """The judge's checkpoint where one is needed: free answers (LingoQA) and no stand-in."""
         name = self.config.mmneuron.evaluate.judge
-        domain = getattr(wildcards, "domain", None)
-        free = domain is None or self.config.datasets[domain].kind == "lingoqa"
+        free = any(self.config.datasets[domain].kind == "lingoqa" for domain in self.config.mmneuron.domains)
         if name == "token_f1" or not free:
             return []
         source = self.config.judges[name]
@@ -156,12 +133,6 @@ class Paths:
 
 
 # ---- checks at start-up ------------------------------------------------------------------------------------------
-
-
-def modules_of(config: Config) -> list[str]:
-    """Module names of the families in the catalogue."""
-    families = {model.family for model in config.models.values()} & set(modules.MODULES)
-    return sorted({module for family in families for module in modules.MODULES[family]})
 
 
 def check_plan(config: Config) -> None:
@@ -204,7 +175,6 @@ def check_targets(targets: Iterable[str], config: Config) -> None:
         "dataset": lambda: config.datasets,
         "capture": lambda: config.captures,
         "domain": lambda: config.mmneuron.domains,
-        "module": lambda: modules_of(config),
     }
     for target in targets:
         for kind, name in _names_in(str(target)):
@@ -220,8 +190,7 @@ SHAPES = (
     (r"results/data/([^/]+)/.*", ("dataset",)),
     (r"results/models/([^/]+)/.*", ("model",)),
     (r"results/captures/([^/]+)/([^/]+)/([^/]+)/.*", ("model", "capture", "dataset")),
-    (r"results/mmneuron/([^/]+)/neurons/([^/.]+)\..*", ("model", "module")),
-    (r"results/mmneuron/([^/]+)/(?:answers|scores)/([^/]+)/.*", ("model", "domain")),
+    (r"results/mmneuron/([^/]+)/answers/([^/]+)/.*", ("model", "domain")),
     (r"results/mmneuron/([^/]+)/effects/([^/.]+)\..*", ("model", "domain")),
     (r"results/mmneuron/([^/]+)/.*", ("model",)),
 )

@@ -9,6 +9,7 @@ import polars as pl
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.store import tables
 
 SCHEMA = {
     "sample": pl.String,
@@ -111,3 +112,8 @@ def join(pictures: list[Image.Image]) -> Image.Image:
 def picture(sample: Sample, root: Path) -> Image.Image:
     """The RGB picture of a sample, frames joined."""
     return join([open_one(reference, root) for reference in sample.images])
+
+
+def read(path: str | Path) -> list[Sample]:
+    """The samples of a table on disk, order kept."""
+    return rows(tables.read(path, SCHEMA))

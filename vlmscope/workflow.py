@@ -107,7 +107,7 @@ def closure_digest(*entries: str) -> str:
     """Hash over the entry files and the static closure of their imports; comments and docstrings do not count."""
     digest = hashlib.sha256()
     for path in closure(*entries):
-        digest.update(path.encode() + b"\0" + _skeleton(ROOT / path).encode() + b"\0")
+        digest.update(path.encode() + b"\0" + _skeleton(path) + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -144,15 +144,15 @@ def _files(module: str) -> list[str]:
     return [path for path in [*candidates, "/".join(parts) + ".py"] if (ROOT / path).is_file()]
 
 
-def _skeleton(path: Path) -> str:
-    """The syntax tree of a file without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def _skeleton(path: str) -> bytes:
+    """Digest of a file's syntax tree without docstrings."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
 # ---- resources ---------------------------------------------------------------------------------------------------

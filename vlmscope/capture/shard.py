@@ -10,7 +10,7 @@ from vlmscope.datasets import base
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.session import progress
-from vlmscope.store import shards, tables
+from vlmscope.store import shards
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def make(
     """
     manifest = read_manifest(raw)
     takes = plan.resolve(settings["take"], loaded.family, loaded.config)
-    every = table.rows(tables.read(samples, table.SCHEMA))
+    every = table.read(samples)
     budget = settings["samples"], settings["vision_positions"]
     chosen = batches.within_budget(every, loaded.family, loaded.config, *budget)
     part = batches.of_shard(chosen, shard, settings["shards"])

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from vlmscope.metrics.judge import LingoJudge
+from vlmscope.mmneuron import evaluate
+from vlmscope.mmneuron.metrics import metric_of
+from vlmscope.mmneuron.schemas import PERTURBED
+from vlmscope.samples import Sample, read
 from vlmscope.stats import bootstrap_mean
+from vlmscope.store import tables
 
 SCHEMA = {
     "domain": pl.String,
@@ -26,7 +32,7 @@ KINDS = ("own", "other", "random")
 
 
 def effects(
-    rows: Mapping[str, pl.DataFrame], scores: Mapping[str, pl.DataFrame], *, resamples: int, seed: int
+    rows: Mapping[str, pl.DataFrame], scores: Mapping[str, pl.DataFrame], resamples: int, seed: int
 ) -> pl.DataFrame:
     """Per domain and kind of mask: mean deviation in % and change of the score in points, with intervals.
 
@@ -89,3 +95,35 @@ def _interval(parts: Sequence[np.ndarray], resamples: int, seed: int) -> tuple[f
     )
     low, high = np.quantile(means, [0.025, 0.975])
     return float(np.mean([part.mean() for part in parts])), float(low), float(high)
+
+
+def from_files(
+    settings: Mapping[str, Any],
+    kinds: Mapping[str, str],
+    rows: Sequence[str],
+    samples: Sequence[str],
+    judge_files: Sequence[str],
+) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+    """Rows and scores of the effect measurement by domain."""
+    frames = {domain: tables.read(path, PERTURBED) for domain, path in zip(settings["domains"], rows, strict=True)}
+    asked = {domain: read(path) for domain, path in zip(settings["domains"], samples, strict=True)}
+    return frames, _scores(frames, asked, kinds, settings["evaluate"], evaluate.real_judge(judge_files))
+
+
+def _scores(
+    rows: Mapping[str, pl.DataFrame],
+    samples: Mapping[str, Sequence[Sample]],
+    kinds: Mapping[str, str],
+    settings: Mapping[str, Any],
+    lingo: LingoJudge | None,
+) -> dict[str, pl.DataFrame]:
+    """Domain -> score of every answer of the effect measurement, by the metric of the tables."""
+    found = {}
+    for domain, frame in rows.items():
+        answers = frame.rename({"mask": "condition"})
+        scored = evaluate.scores(
+            kinds[domain], samples[domain], answers, anls_threshold=settings["anls_threshold"], lingo=lingo
+        )
+        metric = metric_of(kinds[domain], settings)
+        found[domain] = scored.filter(pl.col("metric") == metric).select(mask="condition", group="group", score="score")
+    return found

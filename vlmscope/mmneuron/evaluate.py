@@ -1,32 +1,20 @@
 """Scores of answers by each benchmark's own metrics (mmneuron.md 6)."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from vlmscope.metrics import judge, vqa
-from vlmscope.mmneuron.schemas import SCORES
-from vlmscope.samples import Sample
+from vlmscope.metrics import judge as judges
+from vlmscope.metrics import vqa
+from vlmscope.mmneuron.metrics import STAND_IN
+from vlmscope.mmneuron.schemas import ANSWERS, SCORES
+from vlmscope.samples import Sample, read
+from vlmscope.store import tables
 
-STAND_IN = "token_f1_stand_in"
 Rows = list[dict[str, Any]]
-
-
-def metric_of(kind: str, settings: dict[str, Any]) -> str:
-    """The metric that a benchmark contributes to the tables.
-
-    settings   the section mmneuron.evaluate
-    """
-    free = STAND_IN if settings["judge"] == "token_f1" else settings["judge"]
-    return {
-        "lingoqa": free,
-        "pmc_vqa": settings["med_metric"],
-        "rsvqa": "exact",
-        "vqav2": settings["com_metric"],
-        "docvqa": "anls",
-    }[kind]
 
 
 def scores(
@@ -35,7 +23,7 @@ def scores(
     answers: pl.DataFrame,
     *,
     anls_threshold: float,
-    lingo: judge.LingoJudge | None = None,
+    lingo: judges.LingoJudge | None = None,
 ) -> pl.DataFrame:
     """One row per condition, question and metric, every metric of the benchmark side by side.
 
@@ -79,7 +67,7 @@ def _scorers(anls_threshold: float) -> dict[str, Callable[[str, Sample], dict[st
     return {"pmc_vqa": medical, "rsvqa": remote, "vqav2": common, "docvqa": document}
 
 
-def _judged(given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judge.LingoJudge | None) -> pl.DataFrame:
+def _judged(given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judges.LingoJudge | None) -> pl.DataFrame:
     """Free answers against every reference of their question; right when any of them agrees."""
     pairs = [
         (row["condition"], sample, row["prediction"])
@@ -90,7 +78,7 @@ def _judged(given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judge.
     references = [json.loads(sample.answer) for _, sample, _ in pairs]
     predictions = [said for *_, said in pairs]
     if lingo is None:
-        right = [judge.token_f1(*pair) for pair in zip(predictions, references, strict=True)]
+        right = [judges.token_f1(*pair) for pair in zip(predictions, references, strict=True)]
     else:
         right = lingo.right(questions, references, predictions)
     keys = [(condition, sample.group) for condition, sample, _ in pairs]
@@ -103,3 +91,31 @@ def _judged(given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judge.
         for (condition, group), agrees in best.items()
     ]
     return pl.DataFrame(rows, schema=SCORES)
+
+
+def real_judge(inputs: Sequence[str]) -> judges.LingoJudge | None:
+    """The real judge where its checkpoint is among the inputs; else the stand-in scores."""
+    if not inputs:
+        return None
+    folder = Path(inputs[0]).parent
+    return judges.LingoJudge(folder / "hub" if inputs[0].endswith("hub.json") else folder)
+
+
+def from_files(
+    samples: Sequence[str],
+    answers: Sequence[str],
+    kinds: Mapping[str, str],
+    judge_files: Sequence[str],
+    *,
+    domains: Sequence[str],
+    judge: str,
+    anls_threshold: float,
+) -> pl.DataFrame:
+    """Scores of one part (untouched or masked) of all domains."""
+    lingo = real_judge(judge_files)
+    parts = []
+    for domain, table_path, answer_path in zip(domains, samples, answers, strict=True):
+        frame = tables.read(answer_path, ANSWERS)
+        one = scores(kinds[domain], read(table_path), frame, anls_threshold=anls_threshold, lingo=lingo)
+        parts.append(one.select(pl.lit(domain).alias("domain"), pl.all()))
+    return pl.concat(parts)

@@ -1,18 +1,23 @@
 """Answers under conditions: each batch of pictures is prepared once and answered under every condition."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 from PIL import Image
 
+from vlmscope.capture.batches import picture_of
+from vlmscope.datasets import base
 from vlmscope.edits import zeroed
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.models import answer, inputs
 from vlmscope.models.load import Loaded
-from vlmscope.samples import Sample
+from vlmscope.raw import read_manifest
+from vlmscope.samples import Sample, read
+from vlmscope.session import progress
 
 
 @dataclass(frozen=True)
@@ -88,3 +93,21 @@ def arranged(parts: Sequence[pl.DataFrame], samples: Sequence[Sample], condition
         pl.col("sample").replace_strict(order, return_dtype=pl.Int32),
     ]
     return joined.sort(keys)
+
+
+def from_files(
+    loaded: Loaded,
+    *,
+    raw: str,
+    samples: str,
+    settings: Mapping[str, Any],
+    conditions: dict[str, Units],
+    batch: int,
+) -> pl.DataFrame:
+    """Answers of one domain under every condition."""
+    benchmark, picture = base.load(settings["kind"]), picture_of(read_manifest(raw)["root"])
+    decoding = Decoding(**settings["generate"])
+    asked = questions(read(samples))
+    parts = answers(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, conditions, decoding, batch)
+    rounds = len(asked) if decoding.decode == "sampling" else math.ceil(len(asked) / batch)
+    return arranged(list(progress(parts, rounds, "batches")), asked, list(conditions))

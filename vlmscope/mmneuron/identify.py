@@ -6,14 +6,18 @@ Notation: L layers, I units, D domains, N = L I D.
     t, b          order statistics of all N values of p
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.mmneuron import modules, schemas
+from vlmscope.models.load import inert_layers
 from vlmscope.store.files import digest_text
-from vlmscope.store.shards import DomainCounts
+from vlmscope.store.shards import DomainCounts, read_counts
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,6 @@ def _assigned(probability: np.ndarray, selected: np.ndarray, bar: float, assign:
     return np.moveaxis(members, 2, 0)
 
 
-def schema(domains: tuple[str, ...]) -> dict[str, pl.DataType]:
-    """Columns of a neuron table: one row per neuron and domain (mmneuron.md 7.3)."""
-    head = {"module": pl.String, "layer": pl.Int32, "index": pl.Int32, "domain": pl.String}
-    return head | {f"p_{domain}": pl.Float64 for domain in domains} | {"entropy": pl.Float64}
-
-
 def neuron_table(counts: DomainCounts, selection: Selection, module: str) -> pl.DataFrame:
     """Rows by domain, layer, unit; all domains' probabilities stand beside each neuron."""
     domain, layer, unit = np.nonzero(selection.members)
@@ -118,7 +116,7 @@ def neuron_table(counts: DomainCounts, selection: Selection, module: str) -> pl.
     }
     p = selection.probability[layer, unit].astype(np.float64)
     columns |= {f"p_{name}": p[:, d] for d, name in enumerate(counts.domains)}
-    return pl.DataFrame(columns | {"entropy": selection.entropy[layer, unit]}, schema=schema(counts.domains))
+    return pl.DataFrame(columns | {"entropy": selection.entropy[layer, unit]}, schema=schemas.neurons(counts.domains))
 
 
 def summary(counts: DomainCounts, selection: Selection, module: str, inert: frozenset[int]) -> dict:
@@ -141,3 +139,21 @@ def summary(counts: DomainCounts, selection: Selection, module: str, inert: froz
         "samples": dict(zip(counts.domains, counts.samples, strict=True)),
         "set": digest_text(repr([array.tolist() for array in np.nonzero(selection.members)])),
     }
+
+
+def from_captures(
+    counts: Sequence[str], manifest: str, *, domains: Sequence[str], family: str, identify: Mapping[str, Any]
+) -> tuple[pl.DataFrame, dict[str, dict[str, Any]]]:
+    """Neuron table of all modules and, per module, what identification reports.
+
+    counts      index files in the order of the domains
+    manifest    the model, for layers whose neurons have no effect
+    identify    settings of the selection
+    """
+    parts, summaries = [], {}
+    for module, site in modules.sites(family).items():
+        found = read_counts(dict(zip(domains, counts, strict=True)), modules.take_name(family, module))
+        selection = select(found.fired, found.seen, **identify)
+        parts.append(neuron_table(found, selection, module))
+        summaries[module] = summary(found, selection, module, inert_layers(manifest, site))
+    return pl.concat(parts), summaries

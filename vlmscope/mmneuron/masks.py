@@ -1,23 +1,36 @@
 """Which units a condition sets to zero: a domain's own neurons, another domain's, or random ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from vlmscope.mmneuron import modules
+from vlmscope.mmneuron import modules, schemas
+from vlmscope.store import tables
 
 # site -> layer -> unit numbers, as vlmscope.edits takes them
 Units = dict[str, dict[int, list[int]]]
 
 
-def of_domain(neurons: Mapping[str, pl.DataFrame], family: str, domain: str, chosen: Iterable[str]) -> Units:
+def read(path: str, domains: Sequence[str]) -> pl.DataFrame:
+    """Neuron table of a model, all modules."""
+    return tables.read(path, schemas.neurons(domains))
+
+
+def of_domain(neurons: pl.DataFrame, family: str, domain: str, chosen: Iterable[str]) -> Units:
     """Units of one domain in the chosen modules.
 
-    neurons   module -> neuron table
+    neurons   see `schemas.neurons`
     """
-    site = modules.sites(family)
-    return {site[module]: _layers(neurons[module].filter(pl.col("domain") == domain)) for module in chosen}
+    site, own = modules.sites(family), neurons.filter(pl.col("domain") == domain)
+    return {site[module]: _layers(own.filter(pl.col("module") == module)) for module in chosen}
+
+
+def of_conditions(
+    neurons: pl.DataFrame, family: str, domain: str, conditions: Iterable[tuple[str, list[str]]]
+) -> dict[str, Units]:
+    """Condition -> units of the domain's own neurons; conditions as pairs of name and modules."""
+    return {name: of_domain(neurons, family, domain, chosen) for name, chosen in conditions}
 
 
 def _layers(table: pl.DataFrame) -> dict[int, list[int]]:

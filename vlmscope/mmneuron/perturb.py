@@ -5,6 +5,7 @@ The published definition of the hidden-state perturbation was not seen; ours is 
     deviation = 100 ||h' - h|| / ||h||, mean over prompt positions of a sample
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,17 +14,21 @@ import torch
 from PIL import Image
 
 from vlmscope.capture import batches, taps
+from vlmscope.capture.batches import picture_of
+from vlmscope.datasets import base
 from vlmscope.edits import zeroed
-from vlmscope.mmneuron import generate, masks
+from vlmscope.mmneuron import generate, masks, modules
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import PERTURBED
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
-from vlmscope.samples import Sample
+from vlmscope.raw import read_manifest
+from vlmscope.samples import Sample, read
+from vlmscope.session import progress
 
 
 def mask_sets(
-    neurons: Mapping[str, pl.DataFrame],
+    neurons: pl.DataFrame,
     family: str,
     domain: str,
     domains: Sequence[str],
@@ -103,3 +108,35 @@ def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
         output = loaded.model(**batch.inputs, use_cache=False)
     logits = output.logits[torch.arange(len(places)), places]
     return seen[last].float(), logits.float().log_softmax(-1)
+
+
+def from_files(
+    loaded: Loaded,
+    *,
+    raw: str,
+    samples: str,
+    neurons: str,
+    domain: str,
+    settings: Mapping[str, Any],
+    conditions: Sequence[tuple[str, list[str]]],
+    batch: int,
+) -> pl.DataFrame:
+    """Rows of the effect measurement of one domain, in the order of the samples."""
+    benchmark, picture = base.load(settings["kind"]), picture_of(read_manifest(raw)["root"])
+    asked = generate.questions(read(samples))[: settings["effects"]["samples"]]
+    family, sites = loaded.family.name, modules.sites(loaded.family.name)
+    widths = {site: loaded.family.site(site).width(loaded.config) for site in sites.values()}
+    sets = mask_sets(
+        masks.read(neurons, settings["domains"]),
+        family,
+        domain,
+        settings["domains"],
+        dict(conditions)[settings["effects"]["condition"]],
+        widths,
+        settings["effects"]["random_seeds"],
+    )
+    decoding = generate.Decoding(**settings["generate"])
+    parts = rows(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, sets, decoding, batch)
+    done = pl.concat(progress(parts, math.ceil(len(asked) / batch), "batches"))
+    order = pl.col("sample").replace_strict({one.sample: k for k, one in enumerate(asked)}, return_dtype=pl.Int32)
+    return done.sort(order, maintain_order=True)

@@ -7,9 +7,12 @@ from typing import Any
 import polars as pl
 
 from vlmscope.datasets import base
-from vlmscope.mmneuron.evaluate import metric_of
+from vlmscope.mmneuron import meta
+from vlmscope.mmneuron.metrics import metric_of
+from vlmscope.mmneuron.schemas import DOMAIN_SCORES
+from vlmscope.raw import read_manifest
 from vlmscope.stats import mean_interval
-from vlmscope.store.files import digest_text
+from vlmscope.store import files, tables
 
 LONG = {
     "model": pl.String,
@@ -94,7 +97,7 @@ def neuron_set(modules: Sequence[str], summaries: Mapping[str, Mapping[str, Any]
     """A short name of the neuron sets that a condition uses; empty for the untouched model."""
     if not modules:
         return ""
-    return digest_text(":".join(f"{module}={summaries[module]['set']}" for module in modules))[:16]
+    return files.digest_text(":".join(f"{module}={summaries[module]['set']}" for module in modules))[:16]
 
 
 def wide_table(long: pl.DataFrame, setup: Setup) -> pl.DataFrame:
@@ -128,3 +131,42 @@ NOTES = (
     "a medical answer counts at most once (8 #17)",
     "max_new_tokens replaces max_length (8 #14)",
 )
+
+
+def from_files(
+    *,
+    model: str,
+    settings: dict[str, Any],
+    conditions: Sequence[Mapping[str, Any]],
+    data: Mapping[str, Any],
+    scores: Sequence[str],
+    summary: str,
+    manifest: str,
+    raws: Sequence[str],
+) -> tuple[Setup, dict[str, pl.DataFrame], dict[str, Any]]:
+    """Setup, scores by domain and companion metadata of table 2."""
+    found = files.read_json(summary)
+    setup = Setup(
+        model=model,
+        label=settings["label"],
+        columns=settings["columns"],
+        conditions=conditions,
+        kinds=data["kinds"],
+        splits=data["splits"],
+        summaries=found,
+        evaluate=settings["evaluate"],
+        generate=settings["generate"],
+    )
+    every = pl.concat([tables.read(path, DOMAIN_SCORES) for path in scores])
+    described = meta.describe(
+        table="table2",
+        scale=settings["scale"],
+        model=files.read_json(manifest),
+        raws=dict(zip(data["kinds"], map(read_manifest, raws), strict=True)),
+        data=data,
+        settings={key: settings[key] for key in ("identify", "generate", "evaluate")},
+        summaries=found,
+        notes=NOTES,
+    )
+    by_domain = {domain: every.filter(pl.col("domain") == domain) for domain in data["kinds"]}
+    return setup, by_domain, described

@@ -83,16 +83,16 @@ def _as_object(value: Any) -> Any:
 
 
 def slim_imports() -> None:
-    """Keep scikit-learn and scipy out of the model import (1.3 of 3.8 CPU s) and explain a broken torchvision.
+    """Keep scikit-learn and scipy out of the model import (1.6 of 4 CPU s) and explain a broken torchvision.
 
-    transformers pulls scikit-learn in for assisted generation only, which is not used here. A torchvision that does
-    not match its torch breaks every processor with a message that names neither.
+    transformers pulls them in for assisted generation and detection losses only, which are not used here. A
+    torchvision that does not match its torch breaks every processor with a message that names neither.
     """
     import transformers.utils
     import transformers.utils.import_utils
 
     for module in (transformers.utils, transformers.utils.import_utils):
-        module.is_sklearn_available = lambda: False
+        module.is_sklearn_available = module.is_scipy_available = lambda: False
     if importlib.util.find_spec("torchvision") is not None:
         try:
             importlib.import_module("torchvision")
