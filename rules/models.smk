@@ -55,7 +55,12 @@ rule model_resolve:
     log:
         "logs/model_resolve/{model}.log",
     params:
-        settings=settings(model="models.{model}"),
+        settings=settings(
+            family="models.{model}.family",
+            checkpoint="models.{model}.checkpoint",
+            revision="models.{model}.revision",
+            dtype="models.{model}.dtype",
+        ),
         code=code("model_resolve"),
         folder=paths.model_folder,
     threads: 1

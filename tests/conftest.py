@@ -2,5 +2,9 @@
 
 import os
 
+from slurm_fixtures import slurm, stub_slurm
+
+__all__ = ["slurm", "stub_slurm"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

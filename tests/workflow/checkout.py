@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "tests/workflow/small.yaml"
 TABLE = "results/mmneuron/llava/table2.csv"
 ALL = ("results/mmneuron/llava/table2.csv", "results/mmneuron/llava/effects.csv")
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "__pycache__", ".*_cache")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "__pycache__", ".*_cache"
+)
 
 
 @dataclass(frozen=True)
@@ -29,22 +33,35 @@ class Checkout:
         shutil.copytree(ROOT, folder, symlinks=True, ignore=LEFT_OUT)
         return cls(folder)
 
-    def command(self, *arguments: str, small: bool = True) -> list[str]:
+    def command(self, *arguments: str, overlays: tuple[str, ...] = (SMALL,)) -> list[str]:
         """The command line, targets first; options that take several values would swallow them."""
-        overlay = ["--configfile", SMALL] if small else []
-        return [sys.executable, "-m", "snakemake", *arguments, *overlay]
+        files = ["--configfile", *overlays] if overlays else []
+        return [sys.executable, "-m", "snakemake", *arguments, *files]
 
-    def run(self, *arguments: str, small: bool = True, check: bool = True, **options: object) -> subprocess.CompletedProcess:
+    def run(
+        self, *arguments: str, overlays: tuple[str, ...] = (SMALL,), check: bool = True, **options: object
+    ) -> subprocess.CompletedProcess:
         """Run Snakemake to its end; with `check` its output is shown when it fails."""
         settings = {"cwd": self.folder, "env": environment(), "text": True, "capture_output": True, "timeout": 1200}
-        done = subprocess.run(self.command(*arguments, small=small), **(settings | options))
+        done = subprocess.run(self.command(*arguments, overlays=overlays), **(settings | options))
         if check and done.returncode:
             raise AssertionError(f"snakemake failed ({done.returncode}):\n{done.stdout}\n{done.stderr}")
         return done
 
-    def planned(self, *arguments: str, targets: tuple[str, ...] = ALL) -> dict[str, int]:
-        """Rule -> number of jobs that a dry run lists."""
-        return job_stats(self.run(*targets, "-n", *arguments))
+    def planned(self, assignment: str = "", targets: tuple[str, ...] = ALL) -> dict[str, int]:
+        """Rule -> number of jobs that a dry run lists, with one dotted key of the configuration set otherwise."""
+        return job_stats(self.run(*targets, "-n", overlays=self.overlays(assignment)))
+
+    def overlays(self, assignment: str) -> tuple[str, ...]:
+        """Configuration files of a run in which `a.b.c=value` holds."""
+        if not assignment:
+            return (SMALL,)
+        path, value = assignment.split("=", 1)
+        tree = yaml.safe_load(value)
+        for key in reversed(path.split(".")):
+            tree = {key: tree}
+        (self.folder / "changed.yaml").write_text(yaml.safe_dump(tree))
+        return (SMALL, "changed.yaml")
 
     def read(self, path: str) -> bytes:
         """A result's bytes."""
@@ -66,7 +83,9 @@ class Checkout:
 
 def environment() -> dict[str, str]:
     """The caller's environment without what a surrounding Snakemake or Slurm job would leave in it."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SNAKEMAKE_", "PYTHONPATH"))}
+    return {
+        key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SNAKEMAKE_", "PYTHONPATH"))
+    }
 
 
 def job_stats(done: subprocess.CompletedProcess) -> dict[str, int]:

@@ -1,11 +1,9 @@
 """A change re-runs what depends on it and nothing else: config key -> rules, library file -> rules."""
 
 import re
-import subprocess
 
 import pytest
-import yaml
-from checkout import ALL, Checkout
+from checkout import TABLE
 
 SAMPLES = {"data_samples"}
 MODEL = {"model_resolve"}
@@ -40,8 +38,70 @@ KEYS = {
     "captures.domain_counts.samples=10": FROM_CAPTURE | {"mmneuron_table2"},
     "captures.domain_counts.vision_positions=1000": FROM_CAPTURE,
     "captures.domain_counts.shards=3": FROM_CAPTURE,
-    "models.llava.label=LLaVA": {"model_resolve"} | FROM_SAMPLES,
+    "models.llava.label=LLaVA": {"mmneuron_table2"} | EFFECTS,
     "models.llava.dtype=bfloat16": {"model_resolve"} | FROM_SAMPLES,
     "datasets.com.options={}": set(),
 }
-"""Labels stand in the model's manifest, which every model step reads; so a new label runs the model again."""
+
+# Library file, a text in it, its replacement -> the rules that must run again.
+CODE = {
+    "vlmscope/mmneuron/identify.py": ('kind="stable"', 'kind="mergesort"', {"mmneuron_identify"} | FROM_NEURONS),
+    "vlmscope/mmneuron/table2.py": ("{100 * row['score']:.2f}", "{100 * row['score']:.3f}", {"mmneuron_table2"}),
+    "vlmscope/mmneuron/effects.py": ("np.quantile(means, [0.025", "np.quantile(means, [0.020", EFFECTS),
+    "vlmscope/mmneuron/perturb.py": ("share = 100 *", "share = 101 *", PERTURB | EFFECTS),
+    "vlmscope/metrics/vqa.py": ("prediction.lower() == answer.lower()", "prediction == answer", TABLES | EFFECTS),
+    "vlmscope/capture/taps.py": ("torch.gt(flat, 0,", "torch.ge(flat, 0,", FROM_SAMPLES),
+    "vlmscope/capture/batches.py": ("positions >= vision_positions", "positions > vision_positions", FROM_SAMPLES),
+    "vlmscope/capture/shard.py": ("%d in this shard", "%d in the shard", FROM_CAPTURE),
+    "vlmscope/models/llava_next.py": ("USER: {prompt}", "HUMAN: {prompt}", {"mmneuron_identify"} | FROM_SAMPLES),
+    "vlmscope/show/figures.py": ("figsize=(9, 3)", "figsize=(9, 4)", EFFECTS),
+    "vlmscope/world/remote.py": None,
+    "vlmscope/models/tiny/train.py": None,
+}
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+@pytest.mark.parametrize("assignment", KEYS)
+def test_a_key_reruns_what_depends_on_it(assignment, finished):
+    planned = finished.planned(assignment)
+    assert set(planned) == KEYS[assignment]
+
+
+@pytest.mark.parametrize("path", [path for path, change in CODE.items() if change])
+def test_a_library_edit_reruns_the_rules_that_use_it(path, finished):
+    old, new, expected = CODE[path]
+    with finished.edited(path, old, new):
+        assert set(finished.planned()) == expected
+    assert finished.planned() == {}
+
+
+def test_comments_and_docstrings_rerun_nothing(finished):
+    with finished.edited("vlmscope/mmneuron/identify.py", "# ", "# now "):
+        pass
+    with finished.edited("vlmscope/edits.py", '"""Edits: changes of', '"""Edits, changes of'):
+        assert finished.planned() == {}
+
+
+def test_one_domain_s_reader_reruns_that_domain_alone(finished):
+    with finished.edited("vlmscope/datasets/rsvqa.py", "active questions", "active  questions"):
+        assert finished.planned() == {}
+    planned = finished.planned("datasets.rs.limit={train: 11, val: 11}")
+    assert planned["data_samples"] == 2
+    assert planned["capture_shard"] == planned["mmneuron_generate"] == planned["mmneuron_generate_masked"] - 4 == 1
+
+
+def test_a_new_model_runs_its_own_chain_only(finished):
+    key = "models.twin={family: llava_next, label: Twin, checkpoint: weights/llava}"
+    assert finished.planned(key) == {}
+    twin = finished.planned(key, targets=("results/mmneuron/twin/table2.csv",))
+    assert twin["capture_shard"] == 5
+    assert "data_draw" not in twin
+    assert "data_samples" not in twin
+
+
+def test_the_reason_names_the_parameter(finished):
+    done = finished.run(TABLE, "-n", overlays=finished.overlays("mmneuron.identify.top_rate=0.15"))
+    assert re.search(r"Params have changed.*top_rate", done.stdout + done.stderr, flags=re.DOTALL)

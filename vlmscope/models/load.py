@@ -59,13 +59,18 @@ def describe(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "format": "vlmscope.model/1",
         "folder": str(folder),
         "family": settings["family"],
-        "label": settings["label"],
         "checkpoint": settings["checkpoint"],
-        "revision": settings.get("resolved_revision") or settings["revision"],
+        "revision": _commit(folder) or settings["revision"],
         "dtype": settings["dtype"],
         "files": digests,
         "fingerprint": files.digest_text(repr(sorted(digests.items()))),
     }
+
+
+def _commit(folder: Path) -> str:
+    """The commit that a download recorded beside its folder; empty for other folders."""
+    record = folder.parent / "hub.json"
+    return files.read_json(record)["commit"] if folder.name == "hub" and record.is_file() else ""
 
 
 def inert_layers(manifest: str | Path, site: str) -> frozenset[int]:
