@@ -56,9 +56,10 @@ NETWORK = {
     "ftplib",
     "aiohttp",
 }
-DIRECTIVES = (
-    "input output wildcard_constraints log benchmark params group threads resources conda script default_target".split()
-)
+DIRECTIVES = [
+    *("input", "output", "wildcard_constraints", "log", "benchmark", "params", "group"),
+    *("threads", "resources", "conda", "script"),
+]
 
 
 def name(path):

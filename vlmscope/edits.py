@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -38,9 +39,10 @@ def zeroed(loaded: Loaded, units: Units) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silenced(loaded: Loaded, units: Units) -> Iterator[None]:
-    """Set units to zero in the activation itself, so that captures inside the block see the zeros.
+    """Set units to zero in the activation itself, so that captures see the zeros.
 
-    Enter before the capture starts: hooks run in the order in which they were placed.
+    The cut runs before every other hook of its module: before captures, and before the hooks with which
+    transformers records the hidden states that a vision tower hands on.
     """
     handles = []
     try:
@@ -48,17 +50,34 @@ def silenced(loaded: Loaded, units: Units) -> Iterator[None]:
             site = loaded.family.site(name)
             for layer, members in layers.items():
                 module = taps.module_at(loaded.model, site.path, layer)
-                handles.append(module.register_forward_hook(_silence(list(members))))
+                handles.append(_place(module, site.side, _silence(list(members))))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _silence(members: list[int]) -> Callable[..., torch.Tensor]:
-    def hook(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
-        output = output.clone()
-        output[..., members] = 0
-        return output
+def _place(module: torch.nn.Module, side: str, cut: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A hook on what leaves or what enters a module."""
+    if side == "input":
 
-    return hook
+        def before(module: torch.nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            if args:
+                return (cut(args[0]), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": cut(kwargs["hidden_states"])}
+
+        return module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+
+    def after(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
+        return cut(output)
+
+    return module.register_forward_hook(after, prepend=True)
+
+
+def _silence(members: list[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def cut(value: torch.Tensor) -> torch.Tensor:
+        value = value.clone()
+        value[..., members] = 0
+        return value
+
+    return cut

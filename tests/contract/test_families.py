@@ -1,0 +1,384 @@
+"""What every model family promises: named sites exist, reading changes nothing, edits do, batches equal singles.
+
+Families are found by their files. A new family adds one builder of a tiny, randomly initialised model below.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vlmscope.capture import plan, run, taps
+from vlmscope.edits import silenced, zeroed
+from vlmscope.models import answer, base
+from vlmscope.models.inputs import Batch
+from vlmscope.models.load import Loaded, slim_imports
+
+PICTURES = ((28, 28), (14, 40), (50, 13), (30, 11))
+QUESTIONS = (5, 12, 3, 8)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A tiny model with four samples of different lengths and tile numbers.
+
+    one       tensors of one sample
+    padded    tensors of several samples, padded on a side
+    """
+
+    loaded: Loaded
+    one: callable
+    padded: callable
+
+
+def llava_next():
+    """Like the golden model: 4 decoder blocks, 3 vision blocks of which the last is unused."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
+    from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+    points = [[14, 28], [28, 14], [28, 28], [42, 14], [14, 42]]
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=40,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            image_size=14,
+            patch_size=7,
+            projection_dim=16,
+            initializer_range=0.6,
+        ),
+        text_config=LlamaConfig(
+            hidden_size=24,
+            intermediate_size=56,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            vocab_size=96,
+            max_position_embeddings=256,
+            initializer_range=0.25,
+        ),
+        image_token_index=90,
+        image_seq_length=4,
+        image_grid_pinpoints=points,
+    )
+    torch.manual_seed(7)
+    model = LlavaNextForConditionalGeneration(config).eval().requires_grad_(False)
+    pictures = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 14}, crop_size={"height": 14, "width": 14}, image_grid_pinpoints=points
+    )
+
+    def positions(size, tiles):
+        """Image positions that the model itself makes of a picture: its packed features."""
+        pixels = torch.zeros(1, tiles, 3, 14, 14)
+        features = model.model.get_image_features(pixels, torch.tensor([size[::-1]])).pooler_output
+        return sum(len(one) for one in features)
+
+    def one(number):
+        size = PICTURES[number]
+        noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        seen = pictures(Image.fromarray(noise), return_tensors="pt")
+        count = positions(size, seen["pixel_values"].shape[1])
+        words = np.random.default_rng(100 + number).integers(3, 90, QUESTIONS[number])
+        ids = torch.tensor([[1, *[90] * count, *words.tolist()]])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **seen}
+
+    return model, one
+
+
+BUILDERS = {"llava_next": llava_next}
+
+
+@cache
+def bench(name):
+    slim_imports()
+    model, one = BUILDERS[name]()
+    tokenizer = SimpleNamespace(eos_token_id=2, pad_token_id=0)
+    loaded = Loaded(model, SimpleNamespace(tokenizer=tokenizer), base.family(name), {})
+
+    def padded(numbers, side="right"):
+        parts = [one(number) for number in numbers]
+        long = {key: max(part[key].shape[1] for part in parts) for key in ("input_ids", "pixel_values")}
+
+        def stretched(key, value):
+            if key == "pixel_values":
+                return torch.cat([value, value.new_zeros(1, long[key] - value.shape[1], *value.shape[2:])], 1)
+            if key in ("input_ids", "attention_mask"):
+                blank = value.new_zeros(1, long["input_ids"] - value.shape[1])
+                return torch.cat([value, blank] if side == "right" else [blank, value], 1)
+            return value
+
+        return {key: torch.cat([stretched(key, part[key]) for part in parts]) for key in parts[0]}
+
+    return Bench(loaded, one, padded)
+
+
+FAMILIES = base.names()
+SITES = [(name, site) for name in FAMILIES for site in base.family(name).sites]
+TEXT = [(name, site) for name, site in SITES if base.family(name).sites[site].stream == "text"]
+CUT = [(name, site) for name, site in SITES if base.family(name).sites[site].columns]
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_site = pytest.mark.parametrize(("family", "site"), SITES)
+
+
+@pytest.fixture
+def set_up(family):
+    return bench(family)
+
+
+def logits(set_up, tensors):
+    with torch.inference_mode():
+        return set_up.loaded.model(**tensors, use_cache=False).logits
+
+
+def hooks(model):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def layers_of(set_up, site):
+    return range(set_up.loaded.family.site(site).layers(set_up.loaded.config))
+
+
+def test_every_family_has_a_tiny_model_here():
+    assert set(BUILDERS) == set(FAMILIES)
+
+
+@every_family
+def test_samples_differ_in_length_and_tiles(set_up):
+    parts = [set_up.one(number) for number in range(4)]
+    assert len({part["input_ids"].shape[1] for part in parts}) > 1
+    assert len({part["pixel_values"].shape[1] for part in parts}) > 1
+
+
+@every_family
+def test_vision_positions_are_those_the_tower_computes(set_up):
+    loaded, seen = set_up.loaded, []
+    for number, (width, height) in enumerate(PICTURES):
+        with (
+            torch.inference_mode(),
+            taps.reading(
+                loaded,
+                loaded.family.site("vision_gate"),
+                [0],
+                lambda layer, value: seen.append(value.shape[:-1].numel()),
+            ),
+        ):
+            loaded.model(**set_up.one(number))
+        assert loaded.family.vision_positions(loaded.config, width, height) == seen[-1]
+
+
+@every_site
+def test_a_site_exists_in_every_layer_with_its_width_and_reading_changes_no_logit(set_up, site):
+    loaded, tensors, seen = set_up.loaded, set_up.one(0), {}
+    place = loaded.family.site(site)
+    before = logits(set_up, tensors)
+    with taps.reading(loaded, place, layers_of(set_up, site), lambda layer, value: seen.setdefault(layer, value)):
+        during = logits(set_up, tensors)
+    assert torch.equal(before, during)
+    assert torch.equal(before, logits(set_up, tensors))
+    assert sorted(seen) == list(layers_of(set_up, site))
+    for value in seen.values():
+        assert value.shape[-1] == place.width(loaded.config)
+        if place.stream == "text":
+            assert value.shape[:2] == tensors["input_ids"].shape
+        else:
+            assert value.shape[0] == tensors["pixel_values"].shape[1]
+
+
+@every_site
+def test_a_site_has_no_layer_beyond_the_last(set_up, site):
+    loaded = set_up.loaded
+    place = loaded.family.site(site)
+    if "{l}" in place.path:
+        with pytest.raises(AttributeError), taps.reading(loaded, place, [len(layers_of(set_up, site))], print):
+            pass
+    else:
+        assert len(layers_of(set_up, site)) == 1
+
+
+@pytest.mark.parametrize(("family", "site"), CUT)
+def test_zeroed_columns_equal_silenced_units(set_up, site):
+    loaded, tensors = set_up.loaded, set_up.padded([1, 0])
+    width = loaded.family.site(site).width(loaded.config)
+    units = {site: {layer: list(range(layer, width, 3)) for layer in layers_of(set_up, site)}}
+    with zeroed(loaded, units):
+        by_weight = logits(set_up, tensors)
+    with silenced(loaded, units):
+        by_value = logits(set_up, tensors)
+    torch.testing.assert_close(by_weight, by_value, atol=1e-6, rtol=0)
+    assert not torch.equal(by_weight, logits(set_up, tensors))
+
+
+@pytest.mark.parametrize("cut", [zeroed, silenced])
+@pytest.mark.parametrize(("family", "site"), CUT)
+def test_an_edit_moves_the_logits_unless_the_layer_is_inert(set_up, site, cut):
+    loaded, tensors = set_up.loaded, set_up.one(0)
+    place, before = loaded.family.site(site), logits(set_up, set_up.one(0))
+    inert = place.inert(loaded.config)
+    for layer in layers_of(set_up, site):
+        with cut(loaded, {site: {layer: range(place.width(loaded.config))}}):
+            moved = not torch.equal(before, logits(set_up, tensors))
+        assert moved == (layer not in inert), f"layer {layer}"
+
+
+@pytest.mark.parametrize("cut", [zeroed, silenced])
+@pytest.mark.parametrize(("family", "site"), CUT)
+def test_a_null_edit_moves_nothing(set_up, site, cut):
+    loaded, tensors = set_up.loaded, set_up.one(0)
+    before = logits(set_up, tensors)
+    for units in ({}, {site: {}}, {site: {layer: [] for layer in layers_of(set_up, site)}}):
+        with cut(loaded, units):
+            assert torch.equal(before, logits(set_up, tensors))
+
+
+@every_site
+def test_silencing_a_site_moves_the_logits_unless_the_layer_is_inert(set_up, site):
+    loaded, tensors = set_up.loaded, set_up.one(0)
+    place, before = loaded.family.site(site), logits(set_up, set_up.one(0))
+    for layer in layers_of(set_up, site):
+        with silenced(loaded, {site: {layer: [0, 2, 3]}}):
+            moved = not torch.equal(before, logits(set_up, tensors))
+        assert moved == (layer not in place.inert(loaded.config)), f"layer {layer}"
+    assert torch.equal(before, logits(set_up, tensors))
+
+
+@every_site
+def test_a_capture_sees_silenced_units_as_zero_in_whatever_order_both_are_entered(set_up, site):
+    loaded, tensors = set_up.loaded, set_up.one(0)
+    place, seen = loaded.family.site(site), []
+    for edit_first in (True, False):
+        edit = silenced(loaded, {site: {0: [1]}})
+        read = taps.reading(loaded, place, [0], lambda _, value: seen.append(value))
+        with edit if edit_first else read, read if edit_first else edit:
+            logits(set_up, tensors)
+    assert len(seen) == 2
+    for value in seen:
+        assert not value[..., 1].any() and value[..., 2].any()
+
+
+@every_family
+def test_weights_come_back_bit_equal_after_nested_edits_and_an_exception(set_up):
+    model = set_up.loaded.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, second = {"mlp_gate": {0: [1, 2], 3: [5]}}, {"mlp_gate": {0: [2, 3]}}
+    with contextlib.suppress(ZeroDivisionError), zeroed(set_up.loaded, first), zeroed(set_up.loaded, second):
+        assert not torch.equal(before["lm_head.weight"], 0 * before["lm_head.weight"])
+        raise ZeroDivisionError
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("place", ["inside", "in the forward pass"])
+@every_family
+def test_hooks_are_gone_after_an_exception(set_up, place):
+    loaded, known = set_up.loaded, hooks(set_up.loaded.model)
+
+    def broken(layer, value):
+        raise ZeroDivisionError
+
+    site = loaded.family.site("resid_post")
+    reading = taps.reading(loaded, site, [0, 1], broken)
+    with pytest.raises(ZeroDivisionError), silenced(loaded, {"mlp_gate": {0: [1]}}), reading:
+        assert hooks(loaded.model) == known + 3
+        if place == "inside":
+            raise ZeroDivisionError
+        logits(set_up, set_up.one(0))
+    assert hooks(loaded.model) == known
+
+
+@every_family
+def test_a_layer_that_is_not_there_leaves_no_hooks_on_the_others(set_up):
+    loaded, known = set_up.loaded, hooks(set_up.loaded.model)
+    with pytest.raises(AttributeError), taps.reading(loaded, loaded.family.site("resid_post"), [0, 1, 99], print):
+        pass
+    assert hooks(loaded.model) == known
+
+
+@pytest.mark.parametrize(("family", "site"), TEXT)
+def test_batched_values_equal_single_ones(set_up, site):
+    loaded = set_up.loaded
+    takes = [{"site": site, "where": where, "keep": "values"} for where in ("all", "image", "text", "last")]
+    takes = plan.resolve(takes, loaded.family, loaded.config)
+    single = run.capture(loaded, takes, [Batch((k,), set_up.one(k)) for k in range(4)])
+    batched = run.capture(loaded, takes, [Batch((2, 0), set_up.padded([2, 0])), Batch((1, 3), set_up.padded([1, 3]))])
+    for one, many in zip(single, batched, strict=True):
+        for key in ("sample", "position", "token"):
+            np.testing.assert_array_equal(one.arrays[key], many.arrays[key])
+        np.testing.assert_allclose(one.arrays["values"], many.arrays["values"], atol=1e-5, rtol=1e-5)
+
+
+@every_site
+def test_counts_do_not_depend_on_the_batch(set_up, site):
+    loaded = set_up.loaded
+    takes = plan.resolve([{"site": site, "where": "all", "keep": "counts"}], loaded.family, loaded.config)
+    groups = ([[0], [1], [2], [3]], [[3, 1], [0, 2]], [[2, 3, 0, 1]])
+    found = []
+    for group in groups:
+        batches = [Batch(tuple(rows), set_up.padded(rows)) for rows in group]
+        found.append(run.capture(loaded, takes, batches)[0].arrays)
+    for other in found[1:]:
+        assert other["seen"] == found[0]["seen"]
+        np.testing.assert_array_equal(other["fired"], found[0]["fired"])
+        np.testing.assert_allclose(other["total"], found[0]["total"], atol=1e-3)
+    assert found[0]["fired"].max() > 0
+
+
+@every_family
+def test_greedy_answers_in_a_left_padded_batch_equal_single_ones(set_up):
+    single = [answer.new_tokens(set_up.loaded, set_up.one(k), 8)[0] for k in range(4)]
+    assert answer.new_tokens(set_up.loaded, set_up.padded(range(4), side="left"), 8) == single
+    assert len({tuple(one) for one in single}) > 1
+
+
+@every_family
+def test_norm_and_head_of_the_last_residual_give_the_logits(set_up):
+    loaded, seen = set_up.loaded, {}
+    last = len(layers_of(set_up, "resid_post")) - 1
+    with taps.reading(loaded, loaded.family.site("resid_post"), [last], seen.__setitem__):
+        whole = logits(set_up, set_up.one(1))
+    norm, head = (loaded.model.get_submodule(path) for path in (loaded.family.norm, loaded.family.head))
+    with torch.inference_mode():
+        torch.testing.assert_close(head(norm(seen[last])), whole, atol=1e-6, rtol=0)
+
+
+@every_family
+def test_residual_streams_are_the_sum_of_their_branches(set_up):
+    loaded, seen = set_up.loaded, {}
+    with contextlib.ExitStack() as stack:
+        for name in ("embeds", "resid_pre", "resid_post", "attn_out", "mlp_out"):
+            see = seen.setdefault(name, {}).__setitem__
+            stack.enter_context(taps.reading(loaded, loaded.family.site(name), layers_of(set_up, name), see))
+        logits(set_up, set_up.one(2))
+    assert torch.equal(seen["embeds"][0], seen["resid_pre"][0])
+    for layer in layers_of(set_up, "resid_post"):
+        parts = seen["resid_pre"][layer] + seen["attn_out"][layer] + seen["mlp_out"][layer]
+        torch.testing.assert_close(parts, seen["resid_post"][layer], atol=1e-5, rtol=0)
+        if layer:
+            assert torch.equal(seen["resid_post"][layer - 1], seen["resid_pre"][layer])
+
+
+@every_family
+def test_the_gate_times_up_is_the_hidden_unit(set_up):
+    loaded, seen = set_up.loaded, {}
+    names = ("mlp_gate", "mlp_hidden", "mlp_out")
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            see = seen.setdefault(name, {}).__setitem__
+            stack.enter_context(taps.reading(loaded, loaded.family.site(name), [1], see))
+        logits(set_up, set_up.one(2))
+    down = taps.module_at(loaded.model, loaded.family.site("mlp_hidden").columns, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(down(seen["mlp_hidden"][1]), seen["mlp_out"][1], atol=1e-6, rtol=0)
+    # Both branches agree on which gates are shut: a gate of exactly zero gives a hidden unit of zero.
+    with (
+        silenced(loaded, {"mlp_gate": {1: [4]}}),
+        taps.reading(
+            loaded, loaded.family.site("mlp_hidden"), [1], lambda layer, value: seen.setdefault("shut", value)
+        ),
+    ):
+        logits(set_up, set_up.one(2))
+    assert not seen["shut"][..., 4].any() and seen["mlp_hidden"][1][..., 4].any()
