@@ -38,7 +38,14 @@ def resolve(takes: Iterable[dict[str, str]], family: Family, config: ModelConfig
 
 
 def _resolve_one(take: dict[str, str], family: Family, config: ModelConfig) -> Take:
-    name, layer = re.fullmatch(r"([a-z_]+)(?:\[(\d+)\])?", take["site"]).groups()
+    shape = re.fullmatch(r"([a-z_]+)(?:\[(\d+)\])?", take["site"])
+    if shape is None:
+        raise VlmscopeError(
+            f"'{take['site']}' is not written like a site.",
+            where="captures.*.take",
+            instead="a site, with [layer] for a single layer: mlp_gate, resid_post[24]",
+        )
+    name, layer = shape.groups()
     site = family.site(name)
     count = site.layers(config)
     if layer is not None and int(layer) >= count:

@@ -122,7 +122,7 @@ class Keeper:
     """
 
     def __init__(self, take: Take, width: int, device: torch.device) -> None:
-        self.take, self.device = take, device
+        self.take, self.device, self.width = take, device, width
         self.blocks: list[dict[str, Any]] = []
         self.mask: Tensor | None = None
         self.layers: dict[int, Any] = {}
@@ -162,10 +162,19 @@ class Keeper:
         self.blocks.append(block)
 
     def result(self) -> dict[str, Any]:
-        """Arrays in the order of samples, then positions."""
+        """Arrays in the order of samples, then positions; a shard without samples has no rows."""
+        if not self.blocks:
+            return self._nothing()
         joined = {key: torch.cat([block[key] for block in self.blocks]) for key in self.blocks[0]}
         order = torch.argsort(joined["sample"], stable=True)
         return {
             key: value[order].float().numpy() if key == "values" else value[order].numpy()
             for key, value in joined.items()
         }
+
+    def _nothing(self) -> dict[str, Any]:
+        """The same arrays with no row."""
+        shape = (0, len(self.take.layers), self.take.k or self.width)
+        named = {"values": torch.zeros(shape)} | ({"units": torch.zeros(shape).int()} if self.take.k else {})
+        named |= dict.fromkeys(("sample", "position", "token"), torch.zeros(0, dtype=torch.int32))
+        return {key: value.numpy() for key, value in named.items()}

@@ -1,0 +1,158 @@
+"""Reductions on hand-made tensors against plain numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from vlmscope.capture import taps
+from vlmscope.capture.plan import Take
+
+CPU = torch.device("cpu")
+IMAGE = 90
+# Two samples: image image text text | text image text padding; one padded on the left.
+INPUTS = {
+    "input_ids": torch.tensor([[90, 90, 5, 6], [7, 90, 8, 0], [0, 90, 9, 4]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 1]]),
+}
+WHERE = {
+    "all": [[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 1]],
+    "image": [[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]],
+    "text": [[0, 0, 1, 1], [1, 0, 1, 0], [0, 0, 1, 1]],
+    "last": [[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]],
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_positions_never_include_padding(where):
+    assert taps.positions(where, INPUTS, IMAGE).int().tolist() == WHERE[where]
+
+
+def test_padding_with_the_image_token_is_not_an_image():
+    inputs = {"input_ids": torch.tensor([[90, 5, 90]]), "attention_mask": torch.tensor([[1, 1, 0]])}
+    assert taps.positions("image", inputs, IMAGE).tolist() == [[True, False, False]]
+
+
+def test_a_row_of_padding_alone_has_no_last_position():
+    inputs = {"input_ids": torch.zeros(1, 3, dtype=torch.long), "attention_mask": torch.zeros(1, 3, dtype=torch.long)}
+    assert not taps.positions("last", inputs, IMAGE).any()
+
+
+def values(seed, *shape):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def fed(sink, blocks, layers):
+    """A sink that saw blocks of (rows, inputs, mask, {layer: tensor})."""
+    for rows, inputs, mask, seen in blocks:
+        sink.begin(mask)
+        for layer in layers:
+            sink.see(layer, seen[layer])
+        if isinstance(sink, taps.Keeper):
+            sink.end(rows, inputs)
+    return sink.result()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_counts_equal_plain_numpy_over_batches_of_different_shapes(kind):
+    take = Take("mlp_gate", "all", "counts", (0, 3))
+    seen = [{layer: values(10 * n + layer, n + 1, 4, 5).to(kind) for layer in (0, 3)} for n in range(3)]
+    seen[1][3][0, 0, 0] = 0.0
+    masks = [torch.rand(n + 1, 4, generator=torch.Generator().manual_seed(n)) > 0.4 for n in range(3)]
+    blocks = [((0,), INPUTS, mask, one) for mask, one in zip(masks, seen, strict=True)]
+    found = fed(taps.Counter(take, 5, CPU), blocks, (0, 3))
+    for row, layer in enumerate((0, 3)):
+        kept = np.concatenate(
+            [one[layer].double().numpy()[mask.numpy()] for mask, one in zip(masks, seen, strict=True)]
+        )
+        np.testing.assert_array_equal(found["fired"][row], (kept > 0).sum(0))
+        np.testing.assert_allclose(found["total"][row], kept.sum(0), atol=1e-5)
+        assert found["seen"] == len(kept)
+    assert found["fired"].dtype == np.int64 and found["total"].dtype == np.float64
+
+
+def test_exactly_zero_does_not_fire():
+    take = Take("mlp_gate", "all", "counts", (0,))
+    tensor = torch.tensor([[[0.0, -0.0, 1e-30, -1e-30]]])
+    found = fed(taps.Counter(take, 4, CPU), [((0,), INPUTS, torch.ones(1, 1).bool(), {0: tensor})], (0,))
+    assert found["fired"].tolist() == [[0, 0, 1, 0]]
+
+
+def test_without_a_mask_every_position_of_every_tile_counts():
+    take = Take("vision_gate", "all", "counts", (0, 1))
+    seen = {layer: values(layer, 5, 7, 3) for layer in (0, 1)}
+    found = fed(taps.Counter(take, 3, CPU), [((0,), INPUTS, None, seen)], (0, 1))
+    assert found["seen"] == 35
+    for layer in (0, 1):
+        np.testing.assert_array_equal(found["fired"][layer], (seen[layer].numpy().reshape(35, 3) > 0).sum(0))
+
+
+def test_nothing_seen_counts_nothing():
+    found = taps.Counter(Take("mlp_gate", "all", "counts", (0, 1)), 3, CPU).result()
+    assert found["seen"] == 0 and found["fired"].shape == (2, 3) and not found["fired"].any()
+
+
+# Samples 2, 0 and 1 arrive in that order, in two batches.
+BLOCKS = [((2, 0), slice(0, 2)), ((1,), slice(2, 3))]
+LAYERS = (1, 2)
+
+
+def blocks(where, seen):
+    mask = torch.tensor(WHERE[where]).bool()
+    return [
+        (rows, {key: value[part] for key, value in INPUTS.items()}, mask[part], {k: v[part] for k, v in seen.items()})
+        for rows, part in BLOCKS
+    ]
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_values_stand_in_the_order_of_samples_and_positions(where):
+    seen = {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    found = fed(taps.Keeper(Take("resid_post", where, "values", LAYERS), 6, CPU), blocks(where, seen), LAYERS)
+    # Row of the tensors above that holds sample 0, 1, 2.
+    expected = [
+        (sample, position, row)
+        for sample, row in enumerate((1, 2, 0))
+        for position in np.flatnonzero(WHERE[where][row]).tolist()
+    ]
+    assert list(zip(found["sample"].tolist(), found["position"].tolist(), strict=True)) == [
+        (sample, position) for sample, position, _ in expected
+    ]
+    assert found["token"].tolist() == [INPUTS["input_ids"][row, position].item() for _, position, row in expected]
+    for place, (_, position, row) in enumerate(expected):
+        for column, layer in enumerate(LAYERS):
+            np.testing.assert_array_equal(found["values"][place, column], seen[layer][row, position].numpy())
+
+
+def test_means_have_one_row_per_sample_and_leave_padding_out():
+    seen = {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    seen[1][1, 3] = 1e6
+    found = fed(taps.Keeper(Take("resid_post", "all", "mean", LAYERS), 6, CPU), blocks("all", seen), LAYERS)
+    assert found["sample"].tolist() == [0, 1, 2]
+    assert found["position"].tolist() == found["token"].tolist() == [-1, -1, -1]
+    for sample, row in enumerate((1, 2, 0)):
+        keep = np.array(WHERE["all"][row], dtype=bool)
+        for column, layer in enumerate(LAYERS):
+            np.testing.assert_allclose(
+                found["values"][sample, column], seen[layer][row].numpy()[keep].mean(0), rtol=1e-5
+            )
+
+
+def test_top_units_equal_a_full_sort():
+    seen = {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    found = fed(taps.Keeper(Take("resid_post", "text", "top", LAYERS, k=3), 6, CPU), blocks("text", seen), LAYERS)
+    assert found["values"].shape == found["units"].shape == (6, 2, 3)
+    place = 0
+    for row in (1, 2, 0):
+        for position in np.flatnonzero(WHERE["text"][row]):
+            for column, layer in enumerate(LAYERS):
+                order = np.argsort(-seen[layer][row, position].numpy())[:3]
+                np.testing.assert_array_equal(found["units"][place, column], order)
+                np.testing.assert_array_equal(found["values"][place, column], seen[layer][row, position].numpy()[order])
+            place += 1
+
+
+@pytest.mark.parametrize("keep", ["values", "mean", "top"])
+def test_no_batch_gives_no_rows(keep):
+    found = taps.Keeper(Take("resid_post", "all", keep, LAYERS, k=2 * (keep == "top")), 6, CPU).result()
+    assert found["values"].shape == (0, 2, 2 if keep == "top" else 6)
+    assert len(found["sample"]) == len(found["position"]) == len(found["token"]) == 0
