@@ -111,8 +111,8 @@ rule mmneuron_evaluate:
     params:
         settings=settings(
             domains="mmneuron.domains",
-            judge="mmneuron.evaluate.judge",
             anls_threshold="mmneuron.evaluate.anls_threshold",
+            official_rows="mmneuron.generate.official_rows",
         ),
         kinds=paths.domain_kinds,
         code=code("mmneuron_evaluate"),

@@ -72,7 +72,7 @@ def _tables(paths: list[Path]) -> str:
             if not path.is_file():
                 raise VlmscopeError("The table is not there.", where=str(path), instead=f"snakemake {path}")
             csv = path.suffix == ".csv"
-            frame = pl.read_csv(path, infer_schema_length=None) if csv else pl.read_parquet(path)
+            frame = pl.read_csv(path, infer_schema_length=None, missing_utf8_is_empty_string=True) if csv else pl.read_parquet(path)
             texts.append(f"{path}\n{frame}")
     return "\n\n".join(texts)
 

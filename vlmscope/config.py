@@ -114,6 +114,9 @@ class Generate(Section):
     decode: Literal["greedy", "sampling"] = Field("greedy", description="sampling: T = 0.9, top-k 50, as published")
     max_new_tokens: int = Field(8, ge=1, le=4096, description="most tokens per answer")
     seed: int = Field(0, ge=0, description="seed of the per-sample generators (sampling only)")
+    official_rows: bool = Field(
+        False, description="one answer per LingoQA row, each judged by its own reference alone, as released"
+    )
 
 
 class Evaluate(Section):

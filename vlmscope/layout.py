@@ -123,9 +123,10 @@ class Paths:
         capture = plain(self.config)["captures"][settings.capture]
         return digest_ready(
             {
+                # Canonical JSON sorts keys; the order of the domains is a list of its own.
+                "domains": settings.domains,
                 "kinds": {name: one.kind for name, one in sets.items()},
                 "splits": {name: one.splits for name, one in sets.items()},
-                "sources": {name: one.source for name, one in sets.items()},
                 "options": {name: one.options for name, one in sets.items()},
                 "capture": capture,
             }

@@ -87,10 +87,10 @@ def test_the_plan_holds_every_step_from_download_to_table(plan):
         "model_resolve": 1,
         "capture_shard": 5,
         "capture_index": 5,
-        "mmneuron_identify": 3,
+        "mmneuron_identify": 1,
         "mmneuron_generate": 5,
         "mmneuron_generate_masked": 5,
-        "mmneuron_evaluate": 10,
+        "mmneuron_evaluate": 2,
         "mmneuron_table2": 1,
     }
 

@@ -79,18 +79,19 @@ def test_a_library_edit_reruns_the_rules_that_use_it(path, finished):
 
 
 def test_comments_and_docstrings_rerun_nothing(finished):
-    with finished.edited("vlmscope/mmneuron/identify.py", "# ", "# now "):
-        pass
     with finished.edited("vlmscope/edits.py", '"""Edits: changes of', '"""Edits, changes of'):
         assert finished.planned() == {}
 
 
 def test_one_domain_s_reader_reruns_that_domain_alone(finished):
-    with finished.edited("vlmscope/datasets/rsvqa.py", "active questions", "active  questions"):
-        assert finished.planned() == {}
-    planned = finished.planned("datasets.rs.limit={train: 11, val: 11}")
-    assert planned["data_samples"] == 2
-    assert planned["capture_shard"] == planned["mmneuron_generate"] == planned["mmneuron_generate_masked"] - 4 == 1
+    with finished.edited("vlmscope/datasets/rsvqa.py", 'LABEL = "RS-VQA"', 'LABEL = "RSVQA"'):
+        planned = finished.planned()
+    assert {rule: planned[rule] for rule in ("data_draw", "data_samples", "capture_shard", "mmneuron_generate")} == {
+        "data_draw": 1,
+        "data_samples": 2,
+        "capture_shard": 1,
+        "mmneuron_generate": 1,
+    }
 
 
 def test_a_new_model_runs_its_own_chain_only(finished):

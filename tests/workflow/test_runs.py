@@ -37,8 +37,11 @@ def test_the_companions_say_what_made_the_table(finished):
     assert meta["checkpoint"]["checkpoint"] == "weights/llava"
     assert "stand-in" in meta["judge"]
     assert {domain["source"] for domain in meta["data"].values()} == {"drawn"}
+    kinds = {"ad": "lingoqa", "med": "pmc_vqa", "rs": "rsvqa", "com": "vqav2", "doc": "docvqa"}
+    assert {domain: about["kind"] for domain, about in meta["data"].items()} == kinds
     long = pl.read_csv(finished.folder / TABLE.replace(".csv", "_long.csv"))
     assert long.filter(pl.col("domain") == "ad")["metric"].unique().to_list() == ["token_f1_stand_in"]
+    assert long["domain"].to_list() == [*kinds] * 5
     assert long.filter(pl.col("condition") == "none")["delta_vs_none"].to_list() == [0.0] * 5
     assert (long["ci_low"] <= long["score"]).all()
     assert (long["ci_high"] >= long["score"]).all()
@@ -80,7 +83,10 @@ def test_a_damaged_shard_is_named_and_made_anew_by_itself(finished, tmp_path):
     shutil.copytree(finished.folder, tmp_path / "vlmscope", symlinks=True)
     checkout = Checkout(tmp_path / "vlmscope")
     shard = next(iter(sorted(checkout.folder.glob("results/captures/llava/domain_counts/rs/*.h5"))))
+    stat = shard.stat()
     shard.write_bytes(shard.read_bytes()[:-500])
+    # Under its old time stamp the engine does not see the damage: the reader must.
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     done = checkout.run(TABLE, "--cores", "1", "--forcerun", "mmneuron_identify", check=False)
     assert done.returncode == 1
     words = done.stdout + done.stderr
@@ -130,7 +136,7 @@ def test_every_rule_asks_slurm_for_what_it_needs(finished, stub_slurm, tmp_path)
     for name, call in asked.items():
         if "capture_shard" not in name:
             assert call["partition"] == "cpu"
-            assert not call["gpus"]
+            assert not call.get("gpus")
         assert int(call["mem"]) >= 1000
         assert int(call["time"]) >= 10
 

@@ -24,55 +24,69 @@ def scores(
     *,
     anls_threshold: float,
     lingo: judges.LingoJudge | None = None,
+    official_rows: bool = False,
 ) -> pl.DataFrame:
     """One row per condition, question and metric, every metric of the benchmark side by side.
 
     samples   all rows of the split, those that only carry further references included
     answers   see `schemas.ANSWERS`
     lingo     a real judge; without it the stand-in scores free answers and is named so
+    official_rows   judge a free answer by the reference of its own row alone, not by all of its question
     """
     given: dict[str, list[Sample]] = {}
     for sample in samples:
         given.setdefault(sample.group, []).append(sample)
     if kind == "lingoqa":
-        return _judged(given, answers, lingo)
-    score = _scorers(anls_threshold)[kind]
+        return _judged(given, answers, lingo, official_rows)
+    score = SCORERS[kind]
     rows = [
         {"condition": row["condition"], "group": row["group"], "metric": metric, "score": value}
         for row in answers.iter_rows(named=True)
-        for metric, value in score(row["prediction"], given[row["group"]][0]).items()
+        for metric, value in score(row["prediction"], given[row["group"]][0], anls_threshold).items()
     ]
     return pl.DataFrame(rows, schema=SCORES)
 
 
-def _scorers(anls_threshold: float) -> dict[str, Callable[[str, Sample], dict[str, float]]]:
-    def medical(said: str, sample: Sample) -> dict[str, float]:
-        label = json.loads(sample.answer)
-        return {
-            "first_option": vqa.first_option(said, label, sample.choices),
-            "official_any": vqa.official_any(said, label),
-        }
-
-    def remote(said: str, sample: Sample) -> dict[str, float]:
-        return {"exact": vqa.exact_match(said, json.loads(sample.answer)["answer"])}
-
-    def common(said: str, sample: Sample) -> dict[str, float]:
-        given = json.loads(sample.answer)
-        return {"com_exact": vqa.com_exact(said, given), "vqa_acc": vqa.vqa_acc(said, given)}
-
-    def document(said: str, sample: Sample) -> dict[str, float]:
-        given = json.loads(sample.answer)
-        return {"anls": vqa.anls(said, given, anls_threshold), "anls_challenge": vqa.anls(said, given, 0.5)}
-
-    return {"pmc_vqa": medical, "rsvqa": remote, "vqav2": common, "docvqa": document}
+def _medical(said: str, sample: Sample, cut: float) -> dict[str, float]:
+    label = json.loads(sample.answer)
+    return {
+        "first_option": vqa.first_option(said, label, sample.choices),
+        "official_any": vqa.official_any(said, label),
+    }
 
 
-def _judged(given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judges.LingoJudge | None) -> pl.DataFrame:
+def _remote(said: str, sample: Sample, cut: float) -> dict[str, float]:
+    # The official answer is a whole record; its label is what the answer is compared with.
+    return {"exact": vqa.exact_match(said, json.loads(sample.answer)["answer"])}
+
+
+def _common(said: str, sample: Sample, cut: float) -> dict[str, float]:
+    given = json.loads(sample.answer)
+    return {"com_exact": vqa.com_exact(said, given), "vqa_acc": vqa.vqa_acc(said, given)}
+
+
+def _document(said: str, sample: Sample, cut: float) -> dict[str, float]:
+    given = json.loads(sample.answer)
+    return {"anls": vqa.anls(said, given, cut), "anls_challenge": vqa.anls(said, given, 0.5)}
+
+
+SCORERS: dict[str, Callable[[str, Sample, float], dict[str, float]]] = {
+    "pmc_vqa": _medical,
+    "rsvqa": _remote,
+    "vqav2": _common,
+    "docvqa": _document,
+}
+
+
+def _judged(
+    given: dict[str, list[Sample]], answers: pl.DataFrame, lingo: judges.LingoJudge | None, official_rows: bool
+) -> pl.DataFrame:
     """Free answers against every reference of their question; right when any of them agrees."""
     pairs = [
         (row["condition"], sample, row["prediction"])
         for row in answers.iter_rows(named=True)
         for sample in given[row["group"]]
+        if not official_rows or sample.sample == row["sample"]
     ]
     questions = [sample.question for _, sample, _ in pairs]
     references = [json.loads(sample.answer) for _, sample, _ in pairs]
@@ -108,14 +122,15 @@ def from_files(
     judge_files: Sequence[str],
     *,
     domains: Sequence[str],
-    judge: str,
     anls_threshold: float,
+    official_rows: bool,
 ) -> pl.DataFrame:
     """Scores of one part (untouched or masked) of all domains."""
     lingo = real_judge(judge_files)
     parts = []
     for domain, table_path, answer_path in zip(domains, samples, answers, strict=True):
         frame = tables.read(answer_path, ANSWERS)
-        one = scores(kinds[domain], read(table_path), frame, anls_threshold=anls_threshold, lingo=lingo)
+        rules = {"anls_threshold": anls_threshold, "lingo": lingo, "official_rows": official_rows}
+        one = scores(kinds[domain], read(table_path), frame, **rules)
         parts.append(one.select(pl.lit(domain).alias("domain"), pl.all()))
     return pl.concat(parts)

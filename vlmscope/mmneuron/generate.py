@@ -22,11 +22,15 @@ from vlmscope.session import progress
 
 @dataclass(frozen=True)
 class Decoding:
-    """How answers are written (mmneuron.md 2.5); sampling draws each sample from its own seed, one at a time."""
+    """How answers are written (mmneuron.md 2.5); sampling draws each sample from its own seed, one at a time.
+
+    official_rows   answer every row of the table, also those that only carry a further reference
+    """
 
     decode: str = "greedy"
     max_new_tokens: int = 64
     seed: int = 0
+    official_rows: bool = False
 
 
 def questions(samples: Sequence[Sample]) -> list[Sample]:
@@ -107,7 +111,8 @@ def from_files(
     """Answers of one domain under every condition."""
     benchmark, picture = base.load(settings["kind"]), picture_of(read_manifest(raw)["root"])
     decoding = Decoding(**settings["generate"])
-    asked = questions(read(samples))
+    rows = read(samples)
+    asked = rows if decoding.official_rows else questions(rows)
     parts = answers(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, conditions, decoding, batch)
     rounds = len(asked) if decoding.decode == "sampling" else math.ceil(len(asked) / batch)
     return arranged(list(progress(parts, rounds, "batches")), asked, list(conditions))

@@ -29,7 +29,11 @@ def describe(
         "scale": scale,
         "checkpoint": {key: model[key] for key in ("checkpoint", "revision", "dtype", "fingerprint", "family")},
         "data": {
-            domain: {**{key: raw[key] for key in ("kind", "source", "digest")}, "split": data["splits"][domain]["val"]}
+            domain: {
+                **{key: raw[key] for key in ("kind", "source", "digest")},
+                "split": data["splits"][domain]["val"],
+                "options": data["options"][domain],
+            }
             for domain, raw in raws.items()
         },
         "capture": data["capture"],

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vlmscope.capture import batches, taps
 from vlmscope.capture.batches import picture_of
+from vlmscope.capture.run import forward
 from vlmscope.datasets import base
 from vlmscope.edits import zeroed
 from vlmscope.mmneuron import generate, masks, modules
@@ -104,10 +105,12 @@ def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
     last = site.layers(loaded.config) - 1
     seen: dict[int, Any] = {}
     with zeroed(loaded, units), taps.reading(loaded, site, [last], seen.__setitem__):
-        places = batch.inputs["attention_mask"].sum(1) - 1
-        output = loaded.model(**batch.inputs, use_cache=False)
-    logits = output.logits[torch.arange(len(places)), places]
-    return seen[last].float(), logits.float().log_softmax(-1)
+        forward(loaded, batch)
+    # Rows end at different places, so the head is applied to the picked states, not to every position.
+    ends = batch.inputs["attention_mask"].sum(1) - 1
+    picked = seen[last][torch.arange(len(ends), device=ends.device), ends]
+    norm, head = (taps.module_at(loaded.model, path) for path in (loaded.family.norm, loaded.family.head))
+    return seen[last].float(), head(norm(picked)).float().log_softmax(-1)
 
 
 def from_files(

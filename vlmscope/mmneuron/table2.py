@@ -162,11 +162,11 @@ def from_files(
         table="table2",
         scale=settings["scale"],
         model=files.read_json(manifest),
-        raws=dict(zip(data["kinds"], map(read_manifest, raws), strict=True)),
+        raws=dict(zip(data["domains"], map(read_manifest, raws), strict=True)),
         data=data,
         settings={key: settings[key] for key in ("identify", "generate", "evaluate")},
         summaries=found,
         notes=NOTES,
     )
-    by_domain = {domain: every.filter(pl.col("domain") == domain) for domain in data["kinds"]}
+    by_domain = {domain: every.filter(pl.col("domain") == domain) for domain in data["domains"]}
     return setup, by_domain, described
