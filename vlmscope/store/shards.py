@@ -1,6 +1,7 @@
 """Shards: one HDF5 file per job, whole or not there. Format in docs/formats.md."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
+
+log = logging.getLogger(__name__)
 
 FORMAT = "vlmscope.shard/1"
 INDEX = "vlmscope.capture/1"
@@ -42,6 +45,8 @@ def _put(group: h5py.Group, key: str, value: Any) -> None:
     value = np.asarray(value)
     if key == "values":
         fits = not value.size or np.abs(value).max() <= FP16_LARGEST
+        if not fits:
+            log.warning("%s holds values beyond half precision and is kept in float32.", group.name.lstrip("/"))
         value = value.astype(np.float16 if fits else np.float32)
     chunks = _chunks(value) if value.ndim == 3 and value.size else None
     group.create_dataset(key, data=value, chunks=chunks)
@@ -90,11 +95,12 @@ def close_index(target: str | Path, paths: Sequence[str], about: dict[str, Any])
 def read_index(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     """An index whose shards are all there; with `verify` their digests are compared too."""
     index = files.read_json(path)
-    if index.get("format") != INDEX:
+    if not isinstance(index, dict) or index.get("format") != INDEX:
         raise VlmscopeError("This is not the index of a capture.", where=str(path))
     for shard in index["shards"]:
         file = Path(path).parent / shard["file"]
-        if not file.is_file():
+        # Shards lie beside their index; a name that leads elsewhere is no shard of this capture.
+        if file.parent != Path(path).parent or not file.is_file():
             raise VlmscopeError("A shard is not there.", where=str(file), instead="snakemake " + str(file))
         if verify and files.digest(file) != shard["digest"]:
             raise VlmscopeError(
