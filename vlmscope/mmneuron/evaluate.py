@@ -9,7 +9,7 @@ import polars as pl
 
 from vlmscope.metrics import judge as judges
 from vlmscope.metrics import vqa
-from vlmscope.mmneuron.metrics import STAND_IN
+from vlmscope.mmneuron.metrics import JUDGED, STAND_IN
 from vlmscope.mmneuron.schemas import ANSWERS, SCORES
 from vlmscope.samples import Sample, read
 from vlmscope.store import tables
@@ -99,7 +99,7 @@ def _judged(
     best: dict[tuple[str, str], bool] = {}
     for key, agrees in zip(keys, right, strict=True):
         best[key] = best.get(key, False) or bool(agrees)
-    metric = STAND_IN if lingo is None else "lingo-judge"
+    metric = STAND_IN if lingo is None else JUDGED
     rows: Rows = [
         {"condition": condition, "group": group, "metric": metric, "score": float(agrees)}
         for (condition, group), agrees in best.items()

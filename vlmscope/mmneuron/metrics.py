@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 STAND_IN = "token_f1_stand_in"
+# The name of a real judge's scores, whichever checkpoint it is.
+JUDGED = "lingo-judge"
 
 
 def metric_of(kind: str, settings: Mapping[str, Any]) -> str:
@@ -11,7 +13,7 @@ def metric_of(kind: str, settings: Mapping[str, Any]) -> str:
 
     settings   the section mmneuron.evaluate
     """
-    free = STAND_IN if settings["judge"] == "token_f1" else settings["judge"]
+    free = STAND_IN if settings["judge"] == "token_f1" else JUDGED
     return {
         "lingoqa": free,
         "pmc_vqa": settings["med_metric"],

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.datasets import base
+from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import meta
 from vlmscope.mmneuron.metrics import metric_of
 from vlmscope.mmneuron.schemas import DOMAIN_SCORES
@@ -66,7 +67,7 @@ def long_table(scores: Mapping[str, pl.DataFrame], setup: Setup) -> pl.DataFrame
 
 def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup: Setup) -> dict[str, Any]:
     metric = metric_of(setup.kinds[domain], setup.evaluate)
-    values = _values(scores, condition["name"], metric)
+    values, before = (_values(scores, name, metric, domain) for name in (condition["name"], "none"))
     mean, low, high = mean_interval(values, setup.evaluate["bootstrap"], setup.evaluate["seed"])
     return {
         "model": setup.model,
@@ -80,7 +81,7 @@ def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup
         "score": mean,
         "ci_low": low,
         "ci_high": high,
-        "delta_vs_none": mean - float(_values(scores, "none", metric).mean()),
+        "delta_vs_none": mean - float(before.mean()),
         "n_masked_neurons": sum(setup.summaries[module]["members"][domain] for module in condition["modules"]),
         "decode": setup.generate["decode"],
         "seed": setup.generate["seed"],
@@ -88,8 +89,14 @@ def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup
     }
 
 
-def _values(scores: pl.DataFrame, condition: str, metric: str) -> Any:
+def _values(scores: pl.DataFrame, condition: str, metric: str, domain: str) -> Any:
     chosen = scores.filter((pl.col("condition") == condition) & (pl.col("metric") == metric))
+    if chosen.is_empty():
+        raise VlmscopeError(
+            f"The domain '{domain}' has no scores under the condition '{condition}' by the metric '{metric}'.",
+            where="results/mmneuron/*/scores",
+            instead="give the dataset at least one row of its split val, or take it out of mmneuron.domains",
+        )
     return chosen["score"].to_numpy()
 
 
