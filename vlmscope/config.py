@@ -73,7 +73,7 @@ class Dataset(Section):
 class Take(Section):
     """One quantity to keep from every forward pass."""
 
-    site: str = Field(description="named place in the forward pass, with [layer] for a single layer")
+    site: str = Field(pattern=r"^[a-z_]+(\[\d+\])?$", description="place in the forward pass, [layer] for a single one")
     where: Literal["all", "image", "text", "last"] = Field("all", description="token positions")
     keep: str = Field("counts", pattern=r"^(values|counts|mean|top\(\d+\))$", description="what is stored of them")
 
@@ -180,9 +180,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_meet(self) -> "Config":
-        problems = [*_unknown_names(self)]
-        if problems:
-            raise ValueError("; ".join(problems))
+        if problems := _unknown_names(self):
+            raise ValueError("\n    ".join(problems))
         return self
 
 
@@ -207,8 +206,8 @@ def _unknown_names(config: Config) -> list[str]:
         names = [row.name for row in rows]
         if [row.name for row in rows if not row.modules] != ["none"] or len(set(names)) < len(names):
             problems.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
-    if sorted(config.mmneuron.columns) != sorted(config.mmneuron.domains):
-        problems.append("mmneuron.columns must list the same domains as mmneuron.domains")
+    if not sorted(config.mmneuron.columns) == sorted(config.mmneuron.domains) == sorted(set(config.mmneuron.domains)):
+        problems.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
     for name in config.run.mmneuron:
         family = config.models[name].family if name in config.models else None
         if family and family not in config.mmneuron.conditions:
@@ -267,6 +266,8 @@ def resolve(tree: dict[str, Any], where: str = "config.yaml") -> Config:
 def _words(problem: dict[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return "no such key (a typing error?)"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
     return f"{problem['msg']} (is {json.dumps(problem['input'], default=str)[:80]})"
 
 
@@ -282,7 +283,11 @@ def digest_ready(part: Any) -> str:
 
 def load(path: Path) -> Config:
     """A configuration file by itself, checked."""
-    return resolve(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, where=str(path))
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise VlmscopeError(f"The configuration cannot be read: {error}", where=str(path)) from None
+    return resolve(tree or {}, where=str(path))
 
 
 def schema_text() -> str:

@@ -158,8 +158,15 @@ def _missing(needs: Iterable[dict[str, str]], takes: Iterable[dict[str, str]]) -
 
 
 def _check_modules(config: Config, family: str) -> None:
-    known = modules.sites(family)
-    for row in config.mmneuron.conditions[family]:
+    known, rows = modules.sites(family), config.mmneuron.conditions[family]
+    masking = [row.name for row in rows if row.modules]
+    if config.mmneuron.effects.condition not in masking:
+        raise VlmscopeError(
+            f"'{config.mmneuron.effects.condition}' is no condition of {family} that masks something.",
+            where="mmneuron.effects.condition",
+            instead="one of: " + ", ".join(masking),
+        )
+    for row in rows:
         for module in row.modules:
             if module not in known:
                 raise VlmscopeError(

@@ -14,8 +14,8 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     share, z2 = successes / n, Z95 * Z95
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    # Rounding may leave the interval by one unit in the last place when every row agrees.
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # When every row agrees, the share is a bound itself; rounding must not put it outside by a last place.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def bootstrap_mean(values: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:

@@ -1,0 +1,88 @@
+"""Intervals against published or closed-form values."""
+
+import math
+
+import numpy as np
+import pytest
+
+from vlmscope import stats
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (8, 10, 0.4902, 0.9433),
+        (5, 10, 0.2366, 0.7634),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (1, 1, 0.2065, 1.0),
+        # Newcombe 1998, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_intervals_are_the_published_ones(successes, n, low, high):
+    assert stats.wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [1, 7, 1001])
+def test_the_bounds_of_wilson_solve_the_score_equation(n):
+    for successes in range(0, n + 1, max(1, n // 7)):
+        share = successes / n
+        for bound in stats.wilson(successes, n):
+            if 0 < bound < 1:
+                assert abs(share - bound) == pytest.approx(1.959963984540054 * math.sqrt(bound * (1 - bound) / n), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+def test_a_wilson_interval_stays_between_nothing_and_all_and_holds_the_share(n):
+    for successes in (0, n // 2, n):
+        low, high = stats.wilson(successes, n)
+        assert 0.0 <= low <= successes / n <= high <= 1.0
+
+
+def test_nothing_has_no_interval():
+    assert all(map(math.isnan, stats.wilson(0, 0)))
+    assert all(map(math.isnan, stats.bootstrap_mean(np.array([]), 100, 0)))
+    assert all(map(math.isnan, stats.mean_interval(np.array([]), 100, 0)))
+
+
+def test_a_bootstrap_interval_is_near_the_normal_one_for_many_rows():
+    values = np.random.default_rng(5).normal(3.0, 2.0, 4000)
+    low, high = stats.bootstrap_mean(values, 2000, 0)
+    half = 1.96 * values.std() / math.sqrt(4000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+
+
+def test_a_bootstrap_interval_of_two_values_is_known():
+    # Means of two draws from {0, 1} are 0, 1/2, 1 with chances 1/4, 1/2, 1/4: both tails lie beyond 2.5 %.
+    assert stats.bootstrap_mean(np.array([0.0, 1.0]), 2000, 0) == (0.0, 1.0)
+
+
+def test_rows_without_spread_have_no_width():
+    assert stats.bootstrap_mean(np.full(9, 0.3), 100, 0) == pytest.approx((0.3, 0.3))
+
+
+def test_the_seed_decides_the_draws():
+    values = np.random.default_rng(0).random(30)
+    assert stats.bootstrap_mean(values, 100, 1) == stats.bootstrap_mean(values, 100, 1)
+    assert stats.bootstrap_mean(values, 100, 1) != stats.bootstrap_mean(values, 100, 2)
+
+
+def test_zeros_and_ones_get_wilson_and_everything_else_the_bootstrap():
+    assert stats.mean_interval(np.array([1.0] * 8 + [0.0] * 2), 100, 0) == pytest.approx(
+        (0.8, 0.4902, 0.9433), abs=5e-5
+    )
+    mean, low, high = stats.mean_interval(np.array([1.0, 0.5, 0.0, 0.5]), 500, 0)
+    assert mean == 0.5 and (low, high) == stats.bootstrap_mean(np.array([1.0, 0.5, 0.0, 0.5]), 500, 0)
+
+
+def test_a_bootstrap_covers_about_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        low, high = stats.bootstrap_mean(generator.exponential(1.0, 80), 400, 0)
+        hits += low <= 1.0 <= high
+    # 95 % of 200 are 190; exponential rows cover a little less.
+    assert 178 <= hits <= 198
