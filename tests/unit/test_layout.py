@@ -1,0 +1,222 @@
+import copy
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from vlmscope import config, layout
+from vlmscope.errors import VlmscopeError
+
+
+def changed(**paths):
+    """The default configuration with dotted keys changed; `__` stands for a point."""
+    tree = copy.deepcopy(config.plain(config.default()))
+    for path, value in paths.items():
+        *above, last = path.split("__")
+        part = tree
+        for key in above:
+            part = part[key]
+        part[last] = value
+    return config.resolve(tree)
+
+
+def names(**wildcards):
+    return SimpleNamespace(**wildcards)
+
+
+PATHS = layout.Paths(config.default())
+
+
+def test_shards_are_numbered_from_nought_with_five_digits():
+    assert layout.shard_names(3) == ["00000", "00001", "00002"]
+    assert layout.shard_names(0) == []
+
+
+def test_all_shards_of_a_capture_are_listed_in_order():
+    paths = layout.Paths(changed(captures__domain_counts__shards=3))
+    found = paths.shards(names(model="llava", capture="domain_counts", dataset="ad"))
+    assert found == [f"results/captures/llava/domain_counts/ad/0000{n}.h5" for n in range(3)]
+
+
+def test_counts_come_in_the_order_of_the_domains():
+    assert PATHS.counts("{model}") == [
+        f"results/captures/{{model}}/domain_counts/{domain}/index.json" for domain in ("ad", "med", "rs", "com", "doc")
+    ]
+    turned = changed(mmneuron__domains=["rs", "ad"], mmneuron__columns=["ad", "rs"])
+    assert [path.split("/")[4] for path in layout.Paths(turned).counts("llava")] == ["rs", "ad"]
+    assert [path.split("/")[-1] for path in layout.Paths(turned).effects(names(model="m"))] == [
+        "rs.parquet",
+        "ad.parquet",
+    ]
+
+
+def test_datasets_and_checkpoints_are_chosen_by_source():
+    assert PATHS.datasets("drawn") == ["ad", "med", "rs", "com", "doc"]
+    assert PATHS.datasets("download") == PATHS.datasets("folder") == []
+    assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (["llava"], ["lingo-judge"])
+
+
+def test_a_dataset_lies_in_its_root_or_below_the_results():
+    paths = layout.Paths(changed(datasets__ad__root="/data/lingoqa"))
+    assert paths.raw_folder(names(dataset="ad")) == "/data/lingoqa"
+    assert paths.raw_folder(names(dataset="rs")) == "results/data/rs/raw"
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "files"),
+    [
+        ("hub", "results/models/llava/hub", ["results/models/llava/hub.json"]),
+        ("train", "results/models/llava/trained", ["results/models/llava/trained/model.safetensors"]),
+    ],
+)
+def test_a_model_comes_from_where_its_source_says(source, folder, files):
+    paths = layout.Paths(changed(models__llava__source=source))
+    assert paths.model_folder(names(model="llava")) == folder
+    assert paths.model_files(names(model="llava")) == files
+
+
+def test_a_checkpoint_folder_is_found_from_here_or_from_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert layout.checkpoint_folder("weights/llava") == layout.ROOT / "weights" / "llava"
+    (tmp_path / "weights" / "llava").mkdir(parents=True)
+    assert layout.checkpoint_folder("weights/llava") == Path("weights/llava")
+    assert layout.checkpoint_folder("/nowhere") == Path("/nowhere")
+
+
+def test_all_weight_files_of_a_folder_stand_for_a_model(tmp_path):
+    for name in ("b.safetensors", "a.safetensors", "config.json"):
+        (tmp_path / name).touch()
+    paths = layout.Paths(changed(models__llava__checkpoint=str(tmp_path)))
+    assert paths.model_files(names(model="llava")) == [str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")]
+    missing = layout.Paths(changed(models__llava__checkpoint="nowhere"))
+    assert missing.model_files(names(model="llava")) == []
+
+
+def test_labels_are_not_among_what_masked_answers_depend_on():
+    conditions = config.plain(config.default())["mmneuron"]["conditions"]
+    for row in conditions["llava_next"]:
+        row["label"] = "another " + row["label"]
+    relabelled = layout.Paths(changed(mmneuron__conditions=conditions))
+    assert relabelled.masked_conditions(names(model="llava")) == PATHS.masked_conditions(names(model="llava"))
+    assert relabelled.conditions(names(model="llava")) != PATHS.conditions(names(model="llava"))
+
+
+def test_masked_conditions_are_those_that_mask_something():
+    found = json.loads(PATHS.masked_conditions(names(model="llava")))
+    assert found == [
+        ["lang", ["lang"]],
+        ["vision", ["vision", "mmproj"]],
+        ["mmproj", ["mmproj"]],
+        ["all", ["lang", "vision", "mmproj"]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "files"),
+    [
+        ({}, []),
+        ({"mmneuron__evaluate__judge": "lingo-judge"}, ["results/models/lingo-judge/hub.json"]),
+        (
+            {"mmneuron__evaluate__judge": "mine", "judges": {"mine": {"source": "folder", "checkpoint": "/j"}}},
+            ["/j/config.json"],
+        ),
+        (
+            {
+                "mmneuron__evaluate__judge": "lingo-judge",
+                "mmneuron__domains": ["rs", "doc"],
+                "mmneuron__columns": ["rs", "doc"],
+            },
+            [],
+        ),
+    ],
+)
+def test_a_judge_is_needed_for_free_answers_alone(changes, files):
+    assert layout.Paths(changed(**changes)).judge(names(model="llava")) == files
+
+
+def test_the_sample_table_of_a_capture_is_that_of_its_split():
+    paths = layout.Paths(changed(captures__domain_counts__split="val"))
+    assert paths.capture_samples(names(capture="domain_counts", dataset="ad")) == "results/data/ad/val.parquet"
+    assert PATHS.capture_samples(names(capture="domain_counts", dataset="ad")) == "results/data/ad/train.parquet"
+
+
+def test_what_the_table_says_of_its_data_keeps_the_order_of_the_domains():
+    told = json.loads(PATHS.table_data(names(model="llava")))
+    assert told["domains"] == ["ad", "med", "rs", "com", "doc"]
+    assert told["kinds"]["med"] == "pmc_vqa" and told["splits"]["med"]["val"] == "test_clean"
+    assert told["capture"]["vision_positions"] == 26_000
+
+
+# ---- checks at start-up ------------------------------------------------------------------------------------------
+
+
+def test_the_default_plan_holds():
+    layout.check_plan(config.default())
+
+
+def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
+    short = changed(captures__domain_counts__take=[{"site": "mlp_gate"}, {"site": "vision_gate", "keep": "values"}])
+    with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
+        layout.check_plan(short)
+    assert caught.value.where == "captures.domain_counts.take"
+    assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
+    assert "{site: projector_gate, where: all, keep: counts}" in caught.value.instead
+    assert "mlp_gate" not in caught.value.instead
+
+
+def test_a_model_that_is_not_run_needs_no_takes():
+    layout.check_plan(changed(captures__domain_counts__take=[{"site": "resid_post"}], run__mmneuron=[]))
+
+
+def test_an_unknown_module_of_a_condition_is_told():
+    rows = [
+        {"name": "none", "label": "None"},
+        {"name": "all", "label": "All", "modules": ["lang", "qformer"]},
+    ]
+    with pytest.raises(VlmscopeError, match="'all' masks the module 'qformer'") as caught:
+        layout.check_plan(changed(mmneuron__conditions={"llava_next": rows}))
+    assert caught.value.instead == "one of: lang, vision, mmproj"
+
+
+@pytest.mark.parametrize("condition", ["none", "nothing"])
+def test_effects_are_measured_under_a_condition_that_masks(condition):
+    with pytest.raises(VlmscopeError, match=f"'{condition}' is no condition") as caught:
+        layout.check_plan(changed(mmneuron__effects__condition=condition))
+    assert caught.value.instead == "one of: lang, vision, mmproj, all"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/mmneuron/llava/table2.csv",
+        "results/captures/llava/domain_counts/ad/00000.h5",
+        "results/models/lingo-judge/hub.json",
+        "results/data/rs/val.parquet",
+        "results/mmneuron/llava/answers/com/none.parquet",
+        "results/mmneuron/llava/effects/doc.parquet",
+        "results/mmneuron/llava/effects.csv",
+        "all",
+        "results/report/config.yaml",
+    ],
+)
+def test_known_targets_pass(target):
+    layout.check_targets([target], config.default())
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/mmneuron/lava/table2.csv", "model 'lava'"),
+        ("results/models/lava/model.json", "model 'lava'"),
+        ("results/captures/llava/counts/ad/index.json", "capture 'counts'"),
+        ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
+        ("results/data/coco/val.parquet", "dataset 'coco'"),
+        ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/effects/coco.parquet", "domain 'coco'"),
+    ],
+)
+def test_a_target_with_an_unknown_name_is_answered_with_the_known_ones(target, words):
+    with pytest.raises(VlmscopeError, match=words) as caught:
+        layout.check_targets(["all", target], config.default())
+    assert caught.value.instead.startswith("one of: ")
