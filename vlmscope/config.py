@@ -203,15 +203,15 @@ def _unknown_names(config: Config) -> list[str]:
         if name not in known
     ]
     for family, rows in config.mmneuron.conditions.items():
-        names = [row.name for row in rows]
-        if [row.name for row in rows if not row.modules] != ["none"] or len(set(names)) < len(names):
+        if [row.name for row in rows if not row.modules] != ["none"] or len({row.name for row in rows}) < len(rows):
             problems.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
     if not sorted(config.mmneuron.columns) == sorted(config.mmneuron.domains) == sorted(set(config.mmneuron.domains)):
         problems.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
     for name in config.run.mmneuron:
         family = config.models[name].family if name in config.models else None
         if family and family not in config.mmneuron.conditions:
-            problems.append(f"mmneuron.conditions has no rows for family '{family}' of model '{name}'")
+            known = ", ".join(config.mmneuron.conditions) or "none"
+            problems.append(f"mmneuron.conditions has no rows for family '{family}' of model '{name}' (known: {known})")
     return problems
 
 

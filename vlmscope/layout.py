@@ -1,6 +1,7 @@
 """Where results lie, and what each job reads: paths as functions of the configuration and the wildcards."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 from vlmscope.config import Config, digest_ready, plain
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
+from vlmscope.models import base as families
 
 ROOT = Path(__file__).resolve().parents[1]
+# Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
+FORMATS = Path(__file__).with_name("datasets")
 
 # Snakemake hands a wildcards object; only attribute access is used.
 Wildcards = Any
@@ -138,6 +142,7 @@ class Paths:
 
 def check_plan(config: Config) -> None:
     """Stop where a method needs a take that its capture does not have, with the lines to add."""
+    _check_catalogues(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -150,6 +155,18 @@ def check_plan(config: Config) -> None:
                 instead="add\n" + lines,
             )
         _check_modules(config, family)
+
+
+def _check_catalogues(config: Config) -> None:
+    """Families and formats are modules of the library: stop at once where one is named that is not there."""
+    formats = [path.stem for path in sorted(FORMATS.glob("*.py")) if path.stem not in ("__init__", "base")]
+    named = [(f"models.{key}.family", one.family, families.names()) for key, one in config.models.items()]
+    named += [(f"datasets.{key}.kind", one.kind, formats) for key, one in config.datasets.items()]
+    for where, name, known in named:
+        if name not in known:
+            raise VlmscopeError(
+                f"There is no '{name}' in the library.", where=where, instead="one of: " + ", ".join(known)
+            )
 
 
 def _missing(needs: Iterable[dict[str, str]], takes: Iterable[dict[str, str]]) -> list[dict[str, str]]:
@@ -177,14 +194,17 @@ def _check_modules(config: Config, family: str) -> None:
 
 
 def check_targets(targets: Iterable[str], config: Config) -> None:
-    """Say which name in a target is unknown, where the engine would only say that no rule makes it."""
+    """Say which name in a target is unknown, where the engine would only say that no rule makes it.
+
+    targets   as the engine knows them; it has none yet while it reads the rules: then the command line's words
+    """
     known: dict[str, Callable[[], Iterable[str]]] = {
         "model": lambda: config.models,
         "dataset": lambda: config.datasets,
         "capture": lambda: config.captures,
         "domain": lambda: config.mmneuron.domains,
     }
-    for target in targets:
+    for target in list(targets) or sys.argv[1:]:
         for kind, name in _names_in(str(target)):
             if name not in known[kind]() and not (kind == "model" and name in config.judges):
                 raise VlmscopeError(
