@@ -71,9 +71,13 @@ def _tables(paths: list[Path]) -> str:
         for path in paths:
             if not path.is_file():
                 raise VlmscopeError("The table is not there.", where=str(path), instead=f"snakemake {path}")
-            csv = path.suffix == ".csv"
-            frame = pl.read_csv(path, infer_schema_length=None, missing_utf8_is_empty_string=True) if csv else pl.read_parquet(path)
-            texts.append(f"{path}\n{frame}")
+            try:
+                csv = path.suffix == ".csv"
+                frame = pl.read_csv(path, infer_schema_length=None) if csv else pl.read_parquet(path)
+            except pl.exceptions.PolarsError as error:
+                raise VlmscopeError(f"The table cannot be read: {error}", where=str(path)) from None
+            # Empty cells are shown empty.
+            texts.append(f"{path}\n{frame.with_columns(pl.col(pl.String).fill_null(''))}")
     return "\n\n".join(texts)
 
 
