@@ -79,9 +79,7 @@ rule mmneuron_generate_masked:
     benchmark:
         "benchmarks/mmneuron_generate_masked/{model}-{domain}.tsv"
     params:
-        settings=settings(
-            kind="datasets.{domain}.kind", generate="mmneuron.generate", domains="mmneuron.domains"
-        ),
+        settings=settings(kind="datasets.{domain}.kind", generate="mmneuron.generate", domains="mmneuron.domains"),
         conditions=paths.masked_conditions,
         code=code(
             "mmneuron_generate_masked",
