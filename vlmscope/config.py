@@ -227,7 +227,7 @@ def _default_tree() -> dict[str, Any]:
         "models": {"llava": {"family": "llava_next", "label": "LLaVA-NeXT", "checkpoint": "weights/llava"}},
         "judges": {"lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"}},
         "datasets": {
-            "ad": {"kind": "lingoqa", "options": {"frames": "middle"}, "limit": {"train": 240, "val": 480}},
+            "ad": {"kind": "lingoqa", "options": {"frames": "middle"}, "limit": {"train": 240, "val": 260}},
             "med": {"kind": "pmc_vqa", "splits": {"train": "train", "val": "test_clean"}},
             "rs": {"kind": "rsvqa"},
             "com": {"kind": "vqav2"},

@@ -87,15 +87,17 @@ def test_a_damaged_shard_is_named_and_made_anew_by_itself(finished, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-500])
     # Under its old time stamp the engine does not see the damage: the reader must.
     os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    done = checkout.run(TABLE, "--cores", "1", "--forcerun", "mmneuron_identify", check=False)
+    change = "mmneuron.identify.top_rate=0.15"
+    done = checkout.run(TABLE, "--cores", "1", check=False, overlays=checkout.overlays(change))
     assert done.returncode == 1
     words = done.stdout + done.stderr
     assert str(shard.relative_to(checkout.folder)) in words
-    assert "delete it and run snakemake again" in words
+    assert "delete it and the index.json beside it" in words
     assert "logs/mmneuron_identify/llava.log" in words
     shard.unlink()
-    planned = checkout.planned()
-    assert planned["capture_shard"] == 1
+    shard.with_name("index.json").unlink()
+    planned = checkout.planned(change)
+    assert planned["capture_shard"] == planned["capture_index"] == 1
     assert "mmneuron_generate" not in planned
 
 

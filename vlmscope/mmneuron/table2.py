@@ -115,7 +115,7 @@ def wide_table(long: pl.DataFrame, setup: Setup) -> pl.DataFrame:
         {
             "baseline": setup.label,
             "module": condition["label"],
-            "masked_modules": "+".join(condition["modules"]) or None,
+            "masked_modules": "+".join(condition["modules"]),
             **{labels[domain]: cells.get((condition["name"], domain)) for domain in setup.columns},
         }
         for condition in setup.conditions

@@ -19,6 +19,8 @@ FORMAT = "vlmscope.shard/1"
 INDEX = "vlmscope.capture/1"
 FP16_LARGEST = 65504.0
 CHUNK_BYTES = 2 << 20
+# The engine does not look for files behind an index that is there, so the index has to go as well.
+REMEDY = "delete it and the index.json beside it, then run snakemake again; only this shard is made anew"
 
 
 def write(target: str | Path, samples: Sequence[str], kept: dict[str, dict[str, Any]], recipe: dict[str, Any]) -> None:
@@ -60,17 +62,16 @@ def _chunks(value: np.ndarray) -> tuple[int, int, int]:
 
 def open_shard(path: str | Path) -> h5py.File:
     """An open shard, refused unless it is whole and of this format."""
-    remedy = "delete it and run snakemake again; only this shard is made anew"
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise VlmscopeError("A shard is not there.", where=str(path), instead="snakemake " + str(path)) from None
     except OSError as error:
-        raise VlmscopeError(f"The shard is damaged: {error}", where=str(path), instead=remedy) from None
+        raise VlmscopeError(f"The shard is damaged: {error}", where=str(path), instead=REMEDY) from None
     if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
         found = file.attrs.get("format", "no format mark")
         file.close()
-        raise VlmscopeError(f"The shard is not complete ({found}).", where=str(path), instead=remedy)
+        raise VlmscopeError(f"The shard is not complete ({found}).", where=str(path), instead=REMEDY)
     return file
 
 
@@ -106,7 +107,7 @@ def read_index(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
             raise VlmscopeError(
                 "The shard has changed since the capture was closed (its digest differs).",
                 where=str(file),
-                instead="delete it and run snakemake again; only this shard is made anew",
+                instead=REMEDY,
             )
     return index
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store.files import publish
@@ -17,7 +18,8 @@ def write(frame: pl.DataFrame, target: str | Path, schema: Schema) -> None:
     frame = _checked(frame, schema, str(target))
     with publish(target) as part:
         if str(target).endswith(".csv"):
-            frame.write_csv(part, line_terminator="\n")
+            # An empty text is an empty cell, not a pair of quotes.
+            frame.with_columns(cs.string().replace("", None)).write_csv(part, line_terminator="\n")
         else:
             frame.write_parquet(part, compression="zstd", statistics=False)
 

@@ -1,0 +1,159 @@
+"""What the engine says of the workflow: lint, layout, graph, plan, report, logs, profiles."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import ALL, ROOT, SMALL, TABLE, environment
+
+from vlmscope import config
+
+REPORT_CONFIG = "results/report/config.yaml"
+
+
+def tracked(*arguments: str) -> list[str]:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, text=True, capture_output=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return done.stdout.splitlines()
+
+
+# ---- how it is written -------------------------------------------------------------------------------------------
+
+
+def test_lint_has_nothing_to_say(finished):
+    done = finished.run("--lint", overlays=(), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_are_formatted():
+    # House order of directives (tests/test_architecture.py) instead of the formatter's.
+    layout = ("--no-sort", "--line-length", "120")
+    command = [str(Path(sys.executable).with_name("snakefmt")), *layout, "--check", "Snakefile", "rules"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- graph and plan ----------------------------------------------------------------------------------------------
+
+
+def test_the_graph_is_all_that_stands_on_standard_output(finished):
+    graph = finished.run(TABLE, "--dag").stdout
+    assert graph.startswith("digraph snakemake_dag {")
+    assert graph.rstrip().endswith("}")
+    assert 'label = "mmneuron_table2' in graph
+
+
+def test_the_graph_can_be_drawn(finished):
+    if not shutil.which("dot"):
+        assert os.environ.get("CI") != "true", "CI must install graphviz"
+        pytest.skip("graphviz (dot) is not installed")
+    graph = finished.run(TABLE, "--dag").stdout
+    drawn = subprocess.run(["dot", "-Tsvg"], input=graph, text=True, capture_output=True)
+    assert drawn.returncode == 0, drawn.stderr
+    assert not drawn.stderr
+    assert "<svg" in drawn.stdout
+    assert "mmneuron_table2" in drawn.stdout
+
+
+def test_the_default_target_is_planned_and_makes_every_headline_result(finished):
+    planned = finished.planned(targets=())
+    assert set(planned) <= {"all", "mmneuron", "report_config"}, "the finished run has the rest"
+    everything = finished.run("-n", "--forceall")
+    for result in (*ALL, REPORT_CONFIG):
+        assert result in everything.stdout + everything.stderr
+
+
+# ---- what a run leaves -------------------------------------------------------------------------------------------
+
+
+def jobs_of(checkout) -> dict[str, list[tuple[list[str], list[str]]]]:
+    """Rule -> logs and benchmarks of each of its jobs, as the engine tells them for a run from nothing."""
+    done = checkout.run(*ALL, "-n", "--forceall")
+    found: dict[str, list[tuple[list[str], list[str]]]] = {}
+    for name, block in re.findall(r"^ *(?:local)?rule (\w+):\n((?: +\w+: .*\n)+)", done.stdout + done.stderr, flags=re.M):
+        lines = dict(re.findall(r"^ +(log|benchmark): (.*)$", block, flags=re.M))
+        logs, benchmarks = (lines.get(key, "").split(", ") if key in lines else [] for key in ("log", "benchmark"))
+        found.setdefault(name, []).append((logs, benchmarks))
+    return found
+
+
+def test_every_job_left_a_log_and_every_model_job_a_benchmark(finished):
+    jobs = jobs_of(finished)
+    assert {"data_draw", "capture_shard", "mmneuron_generate", "mmneuron_table2"} <= set(jobs)
+    for rule, one in ((rule, one) for rule, many in jobs.items() for one in many):
+        logs, benchmarks = one
+        assert len(logs) == 1, rule
+        assert (finished.folder / logs[0]).is_file(), logs[0]
+        for path in benchmarks:
+            assert len((finished.folder / path).read_text().splitlines()) == 2, path
+    with_model = {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked", "mmneuron_perturb"}
+    assert {rule for rule, many in jobs.items() if all(benchmarks for _, benchmarks in many)} == with_model
+
+
+def test_no_part_of_a_file_is_left(finished):
+    assert not list((finished.folder / "results").rglob("*.part"))
+
+
+def test_the_report_is_one_page_with_table_and_caption(finished, tmp_path):
+    page = tmp_path / "report.html"
+    finished.run(*ALL, "--report", str(page))
+    text = page.read_text(encoding="utf-8")
+    embedded = embedded_texts(text)
+    assert any(finished.read(TABLE).decode().splitlines()[0] in one for one in embedded), "table 2"
+    assert any("when each domain" in one and "llava" in one for one in embedded), "caption of table 2"
+    # Self-contained: nothing that a browser would load from elsewhere.
+    assert not re.findall(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"', text)
+
+
+@pytest.fixture(scope="module")
+def effective(finished):
+    finished.run(REPORT_CONFIG, "--cores", "1")
+    return yaml.safe_load(finished.read(REPORT_CONFIG))
+
+
+def test_the_configuration_that_took_effect_is_written_down(finished, effective):
+    small = yaml.safe_load((finished.folder / SMALL).read_text(encoding="utf-8"))
+    base = yaml.safe_load((finished.folder / "config.yaml").read_text(encoding="utf-8"))
+    assert config.plain(config.resolve(effective)) == effective
+    assert effective == config.plain(config.resolve(merged(base, small)))
+    assert effective["captures"]["domain_counts"]["shards"] == 2
+
+
+def merged(base: dict, above: dict) -> dict:
+    """As Snakemake lays one configuration over another: mappings merge, lists replace."""
+    both = {**base, **above}
+    for key in base.keys() & above.keys():
+        if isinstance(base[key], dict) and isinstance(above[key], dict):
+            both[key] = merged(base[key], above[key])
+    return both
+
+
+# ---- profiles ----------------------------------------------------------------------------------------------------
+
+
+def test_profiles_stand_in_folders_of_their_own_and_are_tracked():
+    assert {path.name for path in (ROOT / "profiles").iterdir()} == {"default", "slurm", "paper"}
+    files = tracked("ls-files", "profiles")
+    for name in ("default", "slurm", "paper"):
+        assert f"profiles/{name}/config.yaml" in files
+
+
+def test_the_link_to_the_cluster_profile_is_relative_and_tracked():
+    link = ROOT / "slurm"
+    assert link.is_symlink()
+    assert os.readlink(link) == "profiles/slurm"
+    assert (link / "config.yaml").is_file()
+    assert [line.split()[0] for line in tracked("ls-files", "-s", "slurm")] == ["120000"]
+
+
+def test_profiles_name_nothing_outside_of_the_checkout():
+    for path in (ROOT / "profiles").rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(^|[\s\"'=])(/|~/)\w", re.sub(r"#.*", "", text)), path
