@@ -89,7 +89,7 @@ def _deviations(
                 "units": [masks.size(units)] * len(samples),
                 "deviation": _over_prompt(share, real),
                 "one_minus_cos": _over_prompt(turn, real),
-                "kl_next": divergence.double().tolist(),
+                "kl_next": divergence.tolist(),
             }
         )
 
@@ -110,7 +110,7 @@ def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
     ends = batch.inputs["attention_mask"].sum(1) - 1
     picked = seen[last][torch.arange(len(ends), device=ends.device), ends]
     norm, head = (taps.module_at(loaded.model, path) for path in (loaded.family.norm, loaded.family.head))
-    return seen[last].float(), head(norm(picked)).float().log_softmax(-1)
+    return seen[last].float(), head(norm(picked)).double().log_softmax(-1)
 
 
 def from_files(
