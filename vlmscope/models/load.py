@@ -1,6 +1,7 @@
 """Checkpoints: resolve a name to a folder, load model and processor from it. Safetensors only, no remote code."""
 
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,11 +43,34 @@ def check_folder(folder: Path) -> None:
             where=str(folder),
             instead="models.*.checkpoint must name a Hugging Face folder or id (llava-hf/llava-v1.6-vicuna-7b-hf)",
         )
-    if not sorted(folder.glob("*.safetensors")):
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
         raise VlmscopeError(
             "The checkpoint has no .safetensors file; pickled weights are never read.",
             where=str(folder),
             instead="convert it once with transformers' save_pretrained in a place you trust",
+        )
+    for path in weights:
+        _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse a safetensors file whose length is not what its header says; the weights themselves are not read."""
+    size, expected = path.stat().st_size, None
+    with open(path, "rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        text = handle.read(length) if length <= size else b""
+    try:
+        ends = [one["data_offsets"][1] for name, one in json.loads(text).items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        pass
+    if size != expected:
+        asked = f"its header asks for {expected}" if expected else "its header is not whole"
+        raise VlmscopeError(
+            f"The weights are damaged or cut: the file has {size} bytes, {asked}.",
+            where=str(path),
+            instead="fetch or copy this file again",
         )
 
 
