@@ -139,6 +139,14 @@ def test_order_and_ties_go_to_the_lower_index():
     assert selection.selected.tolist() == [0, 1, 2]
 
 
+def test_many_ties_at_the_cut_go_to_the_lower_index_too():
+    # Alternating entropies, hundreds of neurons each: sorting algorithms that are not stable mix these up.
+    fired = np.zeros((2, 1, 1000), int)
+    fired[0], fired[1, 0, ::2] = 5, 2
+    selection = select(fired, np.array([10, 10]), top_rate=0.7, filter_rate=0.4, bar_rate=0.4)
+    assert selection.selected.tolist() == [*range(1, 1000, 2), *range(0, 400, 2)]
+
+
 def test_a_tie_at_the_threshold_passes_nobody():
     fired = np.full((2, 1, 4), 10)
     selection = select(fired, np.array([10, 10]), top_rate=0.5)
