@@ -57,7 +57,7 @@ def find_benchmark(kind: str, root: str) -> dict[str, Any]:
         raise VlmscopeError(
             f"The folder with the official files of {base.load(kind).LABEL} is not there.",
             where=root or "datasets.*.root is empty",
-            instead="set datasets.*.root to the folder (layouts: docs/formats.md), or source: download",
+            instead="set datasets.*.root to the folder (layouts: docs/data.md), or source: download",
         )
     tables = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".csv", ".parquet"))
     sizes = {str(path.relative_to(folder)): str(path.stat().st_size) for path in tables}

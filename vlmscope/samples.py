@@ -84,7 +84,7 @@ def open_one(reference: str, root: Path) -> Image.Image:
         raise VlmscopeError(
             f"The picture {reference} is not there.",
             where=str(path),
-            instead="put the file in place, or build the sample table again so that it is left out",
+            instead="put the file in place, or leave it out: snakemake --forcerun data_samples",
         ) from error
     except (OSError, pl.exceptions.PolarsError, TypeError, KeyError, ValueError) as error:
         raise VlmscopeError(
