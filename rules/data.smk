@@ -19,7 +19,7 @@ rule data_draw:
             kind="datasets.{dataset}.kind", splits="datasets.{dataset}.splits", scenes="datasets.{dataset}.scenes"
         ),
         code=code("data_draw", "vlmscope.datasets.{kind:dataset}", lookup=paths.kinds),
-        folder="results/data/{dataset}/raw",
+        folder="results/data/{dataset}/drawn",
     group:
         "data"
     threads: 1

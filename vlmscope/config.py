@@ -57,7 +57,7 @@ class Dataset(Section):
     source: Literal["drawn", "download", "folder"] = Field(
         "drawn", description="draw the embedded world, fetch the benchmark, or take a folder that is already there"
     )
-    root: str = Field("", description="folder with the official files; empty means results/data/DATASET/raw")
+    root: str = Field("", description="folder with the official files; empty means results/data/DATASET/download")
     splits: dict[Literal["train", "val"], str] = Field(
         {"train": "train", "val": "val"}, description="official split behind train (recording) and val (evaluation)"
     )

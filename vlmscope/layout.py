@@ -50,8 +50,8 @@ class Paths:
         return [name for name, one in every.items() if one.source == source]
 
     def raw_folder(self, wildcards: Wildcards) -> str:
-        """Folder of a dataset's official files."""
-        return self.config.datasets[wildcards.dataset].root or f"results/data/{wildcards.dataset}/raw"
+        """Folder of a dataset's downloaded files; drawn ones lie elsewhere, so that no reader can mix the two."""
+        return self.config.datasets[wildcards.dataset].root or f"results/data/{wildcards.dataset}/download"
 
     def hub_settings(self, wildcards: Wildcards) -> str:
         """Hugging Face id and revision, as canonical JSON."""

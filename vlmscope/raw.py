@@ -67,7 +67,7 @@ def find_benchmark(kind: str, root: str) -> dict[str, Any]:
 def read_manifest(path: str | Path) -> dict[str, Any]:
     """`raw.json`, checked."""
     found = files.read_json(path)
-    if found.get("format") != RAW:
+    if not isinstance(found, dict) or found.get("format") != RAW:
         raise VlmscopeError(
             "This is not the manifest of a dataset.", where=str(path), instead=f"snakemake {path} --force"
         )

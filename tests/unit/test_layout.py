@@ -60,7 +60,7 @@ def test_datasets_and_checkpoints_are_chosen_by_source():
 def test_a_dataset_lies_in_its_root_or_below_the_results():
     paths = layout.Paths(changed(datasets__ad__root="/data/lingoqa"))
     assert paths.raw_folder(names(dataset="ad")) == "/data/lingoqa"
-    assert paths.raw_folder(names(dataset="rs")) == "results/data/rs/raw"
+    assert paths.raw_folder(names(dataset="rs")) == "results/data/rs/download"
 
 
 @pytest.mark.parametrize(
