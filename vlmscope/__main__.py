@@ -97,10 +97,10 @@ def _check(chosen: argparse.Namespace) -> str:
 
 
 def _config(chosen: argparse.Namespace) -> str:
-    from vlmscope import config
+    from vlmscope import config_files
 
-    Path("config.yaml").write_text(config.default_text(), encoding="utf-8")
-    Path("config.schema.json").write_text(config.schema_text(), encoding="utf-8")
+    Path("config.yaml").write_text(config_files.default_text(), encoding="utf-8")
+    Path("config.schema.json").write_text(config_files.schema_text(), encoding="utf-8")
     return "config.yaml and config.schema.json are written."
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlmscope import config
+from vlmscope import config, config_files
 from vlmscope.errors import VlmscopeError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,11 +23,11 @@ def assert_in_step(name, printed):
 
 
 def test_config_yaml_is_the_printed_default():
-    assert_in_step("config.yaml", config.default_text())
+    assert_in_step("config.yaml", config_files.default_text())
 
 
 def test_config_schema_is_the_printed_schema():
-    assert_in_step("config.schema.json", config.schema_text())
+    assert_in_step("config.schema.json", config_files.schema_text())
 
 
 def test_config_yaml_alone_is_the_whole_default():

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from vlmscope import __main__ as command
-from vlmscope import config
+from vlmscope import config_files
 from vlmscope.models.base import family
 from vlmscope.store import shards
 
@@ -81,9 +81,9 @@ def test_sites_are_listed(capsys):
 
 
 def test_a_configuration_is_checked(capsys, tmp_path):
-    (tmp_path / "good.yaml").write_text(config.default_text())
+    (tmp_path / "good.yaml").write_text(config_files.default_text())
     assert told(capsys, "check", tmp_path / "good.yaml")[0] == 0
-    (tmp_path / "bad.yaml").write_text(config.default_text().replace("scale: tiny", "scale: huge"))
+    (tmp_path / "bad.yaml").write_text(config_files.default_text().replace("scale: tiny", "scale: huge"))
     code, _, err = told(capsys, "check", tmp_path / "bad.yaml")
     assert code == 1 and "scale" in err and str(tmp_path / "bad.yaml") in err
 
@@ -91,8 +91,8 @@ def test_a_configuration_is_checked(capsys, tmp_path):
 def test_generated_files_are_written_where_the_user_stands(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert told(capsys, "config")[0] == 0
-    assert (tmp_path / "config.yaml").read_text() == config.default_text()
-    assert (tmp_path / "config.schema.json").read_text() == config.schema_text()
+    assert (tmp_path / "config.yaml").read_text() == config_files.default_text()
+    assert (tmp_path / "config.schema.json").read_text() == config_files.schema_text()
 
 
 def test_the_module_runs_as_a_program():

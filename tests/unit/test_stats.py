@@ -32,7 +32,9 @@ def test_the_bounds_of_wilson_solve_the_score_equation(n):
         share = successes / n
         for bound in stats.wilson(successes, n):
             if 0 < bound < 1:
-                assert abs(share - bound) == pytest.approx(1.959963984540054 * math.sqrt(bound * (1 - bound) / n), abs=1e-12)
+                assert abs(share - bound) == pytest.approx(
+                    1.959963984540054 * math.sqrt(bound * (1 - bound) / n), abs=1e-12
+                )
 
 
 @pytest.mark.parametrize("n", range(1, 60))
