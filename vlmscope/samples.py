@@ -77,6 +77,7 @@ def open_one(reference: str, root: Path) -> Image.Image:
         if not row:
             with Image.open(path) as picture:
                 return picture.convert("RGB")
+        # Lazily: the row alone is read, not the gigabytes of pictures around it.
         cell = pl.scan_parquet(path).slice(int(row), 1).select(pl.col("image")).collect().item()
         with Image.open(io.BytesIO(cell["bytes"])) as picture:
             return picture.convert("RGB")

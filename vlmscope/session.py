@@ -26,12 +26,14 @@ def logged(path: str) -> Iterator[None]:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    # Warnings of libraries belong to the job that caused them.
     logging.captureWarnings(True)
     try:
         yield
     except VlmscopeError as error:
         log.error("%s", error)
         print(f"{error}\n  log: {path}", file=sys.stderr)
+        # The engine prints the log and names it; a traceback would only bury the words.
         raise SystemExit(1) from None
     except BaseException:
         log.exception("The job failed.")

@@ -50,6 +50,7 @@ def effects(
 def _per_sample(rows: pl.DataFrame, scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Kind -> arrays over samples: deviation, score, delta against the same sample untouched."""
     joined = rows.join(scores, on=["mask", "group"], how="left", maintain_order="left")
+    # Each sample is compared with itself: the spread between samples then does not blur the effect.
     none = joined.filter(pl.col("kind") == "none").select("sample", before="score")
     joined = joined.join(none, on="sample", how="left", maintain_order="left")
     found = {}
@@ -87,6 +88,7 @@ def _row(domain: str, kind: str, cells: Sequence[Mapping[str, Any]], resamples: 
 
 def _interval(parts: Sequence[np.ndarray], resamples: int, seed: int) -> tuple[float, float, float]:
     """Mean of the parts' means with its bootstrap interval; each part (domain) is resampled by itself."""
+    # Domains weigh the same in the mean row, whatever their number of samples.
     if len(parts) == 1:
         return (float(parts[0].mean()), *bootstrap_mean(parts[0], resamples, seed))
     generator = np.random.default_rng(seed)

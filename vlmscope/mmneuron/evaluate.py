@@ -96,6 +96,7 @@ def _judged(
     else:
         right = lingo.right(questions, references, predictions)
     keys = [(condition, sample.group) for condition, sample, _ in pairs]
+    # Keeps the order of the answers: the table's bytes must not depend on hashing.
     best: dict[tuple[str, str], bool] = {}
     for key, agrees in zip(keys, right, strict=True):
         best[key] = best.get(key, False) or bool(agrees)

@@ -56,6 +56,7 @@ def answers(
     prompt    text with `<image>`, before the family's template
     """
     texts = [loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples]
+    # One generator serves a whole batch, so a seed per sample means a batch per sample.
     size = 1 if decoding.decode == "sampling" else batch
     for rows in inputs.by_length([len(text) for text in texts], size):
         pictures = [picture(samples[row]) for row in rows]

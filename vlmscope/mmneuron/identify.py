@@ -63,6 +63,7 @@ def select(
     threshold, bar = order_statistic(probability, filter_rate), order_statistic(probability, bar_rate)
     entropy = _entropy(probability)
     entropy[~(probability > threshold).any(axis=2)] = np.inf
+    # Of the whole module, not of the neurons that passed; so few may pass that infinite ones fill the quota.
     count = round(entropy.size * top_rate)
     selected = np.argsort(entropy.ravel(), kind="stable")[:count]
     members = _assigned(probability, selected, bar, assign)
@@ -90,6 +91,7 @@ def _entropy(probability: np.ndarray) -> np.ndarray:
 
 def order_statistic(values: np.ndarray, rate: float) -> float:
     """The round(N rate)-th smallest value, counted from 1, Python rounding; not an interpolated quantile."""
+    # Rates of 0 and 1 mean the smallest and the largest value.
     place = min(max(round(values.size * rate), 1), values.size)
     return np.partition(values.ravel(), place - 1)[place - 1]
 
@@ -101,6 +103,7 @@ def _assigned(probability: np.ndarray, selected: np.ndarray, bar: float, assign:
     chosen[selected] = True
     members = chosen.reshape(layers, units)[:, :, None] & (probability > bar)
     if assign == "highest":
+        # argmax takes the first of equal values, so a tie goes to the domain that stands first.
         members &= np.arange(domains) == probability.argmax(axis=2)[:, :, None]
     return np.moveaxis(members, 2, 0)
 

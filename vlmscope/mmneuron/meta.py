@@ -65,6 +65,7 @@ def _judge(name: str) -> str:
 
 def prompts_digest(kinds: Mapping[str, str]) -> str:
     """Digest of the full prompts of all domains, taken on one fixed question."""
+    # One fixed question with choices: a changed word anywhere in a prompt changes the digest.
     probe = Sample("s", "d", "val", 0, "s", ("i",), 1, 1, "What?", (" A:1 ", " B:2 ", " C:3 ", " D:4 "), '"A"')
     return digest_text("\n".join(base.load(kind).prompt(probe, "full") for kind in kinds.values()))
 

@@ -73,6 +73,7 @@ def rows(
 def _deviations(
     loaded: Loaded, batch: Batch, samples: Sequence[Sample], sets: Mapping[str, tuple[str, Units]]
 ) -> Iterator[pl.DataFrame]:
+    # The untouched states of a batch serve all of its masks.
     before, first = _states(loaded, batch, {})
     real = batch.inputs["attention_mask"].float()
     for name, (kind, units) in sets.items():

@@ -78,6 +78,7 @@ def family(name: str) -> Family:
     try:
         return importlib.import_module(f"vlmscope.models.{name}").FAMILY
     except (ModuleNotFoundError, AttributeError) as error:
+        # A family that fails to import something else is broken, not unknown.
         if isinstance(error, ModuleNotFoundError) and error.name != f"vlmscope.models.{name}":
             raise
         raise VlmscopeError(

@@ -77,6 +77,7 @@ def _check_whole(path: Path) -> None:
 def describe(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a checkpoint folder: source, revision, and an xxh3 fingerprint over weights and tokenizer."""
     check_folder(folder)
+    # Tokenizer and processor files count as well: other prompts or pixels are another model.
     kept = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
     digests = {path.name: files.digest(path) for path in kept}
     return {
@@ -120,6 +121,7 @@ def slim_imports() -> None:
     import transformers.utils
     import transformers.utils.import_utils
 
+    # Both modules hold the name; models import it from either.
     for module in (transformers.utils, transformers.utils.import_utils):
         module.is_sklearn_available = module.is_scipy_available = lambda: False
     if importlib.util.find_spec("torchvision") is not None:
