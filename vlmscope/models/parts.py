@@ -1,0 +1,144 @@
+"""What families share: site tables of decoders, vision towers and projectors, and sizes read from a configuration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vlmscope.models.base import ModelConfig, Site
+
+Size = Callable[[ModelConfig], int]
+Sites = dict[str, Site]
+
+
+def one(config: ModelConfig) -> int:
+    """The number of layers of a site that occurs once."""
+    return 1
+
+
+def none(config: ModelConfig) -> frozenset[int]:
+    """No layer is computed in vain."""
+    return frozenset()
+
+
+def text_layers(config: ModelConfig) -> int:
+    """Decoder blocks."""
+    return config.text_config.num_hidden_layers
+
+
+def text_units(config: ModelConfig) -> int:
+    """Units of a decoder MLP."""
+    return config.text_config.intermediate_size
+
+
+def text_width(config: ModelConfig) -> int:
+    """Residual stream of the decoder."""
+    return config.text_config.hidden_size
+
+
+def vision_layers(config: ModelConfig) -> int:
+    """Blocks of the vision tower, the unused last ones included."""
+    return config.vision_config.num_hidden_layers
+
+
+def vision_units(config: ModelConfig) -> int:
+    """Units of a vision MLP."""
+    return config.vision_config.intermediate_size
+
+
+def vision_width(config: ModelConfig) -> int:
+    """Residual stream of the vision tower."""
+    return config.vision_config.hidden_size
+
+
+def image_token(config: ModelConfig) -> int:
+    """The id that stands for one image position."""
+    return config.image_token_id
+
+
+def patches(config: ModelConfig) -> int:
+    """Patches of one view of the vision tower, without a class token."""
+    return (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+
+
+def unused_vision_layers(config: ModelConfig) -> frozenset[int]:
+    """Vision blocks above the one whose output is read: executed and recorded, without effect."""
+    layers = vision_layers(config)
+    used = config.vision_feature_layer + layers + 1 if config.vision_feature_layer < 0 else config.vision_feature_layer
+    return frozenset(range(used, layers))
+
+
+def decoder(
+    root: str,
+    *,
+    gate: str = "mlp.act_fn",
+    attention: str = "self_attn.o_proj",
+    branch: str = "mlp.down_proj",
+    norm: str = "norm",
+) -> Sites:
+    """Sites of a Llama-like decoder below `root`.
+
+    gate       activation module of the gate branch, inside a block
+    attention  module whose output is what attention adds to the stream
+    branch     module whose output is what the MLP adds to the stream
+    """
+    block = root + ".layers.{l}"
+    down = block + ".mlp.down_proj"
+    return {
+        "embeds": Site(root + ".layers.0", "input", one, text_width, "text"),
+        "resid_pre": Site(block, "input", text_layers, text_width, "text"),
+        "resid_post": Site(block, "output", text_layers, text_width, "text"),
+        "attn_out": Site(f"{block}.{attention}", "output", text_layers, text_width, "text"),
+        "mlp_gate": Site(f"{block}.{gate}", "output", text_layers, text_units, "text", down),
+        "mlp_hidden": Site(down, "input", text_layers, text_units, "text", down),
+        "mlp_out": Site(f"{block}.{branch}", "output", text_layers, text_width, "text"),
+        "final_norm": Site(f"{root}.{norm}", "output", one, text_width, "text"),
+    }
+
+
+def tower(
+    block: str,
+    *,
+    gate: str = "mlp.activation_fn",
+    columns: str = "mlp.fc2",
+    layers: Size = vision_layers,
+    units: Size = vision_units,
+    width: Size = vision_width,
+    inert: Callable[[ModelConfig], frozenset[int]] = none,
+) -> Sites:
+    """Sites of a vision tower whose blocks lie at `block`, a path with `{l}`."""
+    fc2 = f"{block}.{columns}"
+    return {
+        "vision_gate": Site(f"{block}.{gate}", "output", layers, units, "vision", fc2, inert),
+        "vision_resid": Site(block, "output", layers, width, "vision", inert=inert),
+    }
+
+
+def projector(root: str, *, gate: str = "act", last: str = "linear_2", units: Size = text_width) -> Sites:
+    """Sites of a projector of two linear layers with an activation between them."""
+    columns = f"{root}.{last}"
+    return {
+        "projector_gate": Site(f"{root}.{gate}", "output", one, units, "projector", columns),
+        "image_embeds": Site(columns, "output", one, text_width, "projector"),
+    }
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A processor for prompts that mark the picture with `<image>`, one picture to a prompt.
+
+    inner    the processor of transformers
+    mark     what the family writes instead of `<image>`
+    """
+
+    inner: Any
+    mark: str = "<image>"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the language model."""
+        return self.inner.tokenizer
+
+    def __call__(self, *, images: Sequence[Any], text: Sequence[str], **options: Any) -> Any:
+        """Tensors of several prompts and pictures."""
+        marked = [prompt.replace("<image>", self.mark) for prompt in text]
+        return self.inner(images=[[picture] for picture in images], text=marked, **options)
