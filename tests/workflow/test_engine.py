@@ -1,20 +1,23 @@
 """What the engine says of the workflow: lint, layout, graph, plan, report, logs, profiles."""
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from checkout import ALL, ROOT, SMALL, TABLE, environment
+from checkout import ALL, ROOT, SMALL, TABLE, Checkout
 
 from vlmscope import config
 
 REPORT_CONFIG = "results/report/config.yaml"
+WITH_MODEL = {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked", "mmneuron_perturb"}
 
 
 def tracked(*arguments: str) -> list[str]:
@@ -73,28 +76,24 @@ def test_the_default_target_is_planned_and_makes_every_headline_result(finished)
 # ---- what a run leaves -------------------------------------------------------------------------------------------
 
 
-def jobs_of(checkout) -> dict[str, list[tuple[list[str], list[str]]]]:
-    """Rule -> logs and benchmarks of each of its jobs, as the engine tells them for a run from nothing."""
+def jobs_of(checkout: Checkout) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rule, log and benchmark of each job, as the engine tells them for a run from nothing."""
     done = checkout.run(*ALL, "-n", "--forceall")
-    found: dict[str, list[tuple[list[str], list[str]]]] = {}
-    for name, block in re.findall(r"^ *(?:local)?rule (\w+):\n((?: +\w+: .*\n)+)", done.stdout + done.stderr, flags=re.M):
-        lines = dict(re.findall(r"^ +(log|benchmark): (.*)$", block, flags=re.M))
-        logs, benchmarks = (lines.get(key, "").split(", ") if key in lines else [] for key in ("log", "benchmark"))
-        found.setdefault(name, []).append((logs, benchmarks))
-    return found
+    block = r"^ *(?:local)?rule (\w+):\n((?: +\w+: .*\n)+)"
+    for rule, lines in re.findall(block, done.stdout + done.stderr, flags=re.M):
+        yield rule, dict(re.findall(r"^ +(log|benchmark): (.*)$", lines, flags=re.M))
 
 
 def test_every_job_left_a_log_and_every_model_job_a_benchmark(finished):
-    jobs = jobs_of(finished)
-    assert {"data_draw", "capture_shard", "mmneuron_generate", "mmneuron_table2"} <= set(jobs)
-    for rule, one in ((rule, one) for rule, many in jobs.items() for one in many):
-        logs, benchmarks = one
-        assert len(logs) == 1, rule
-        assert (finished.folder / logs[0]).is_file(), logs[0]
-        for path in benchmarks:
-            assert len((finished.folder / path).read_text().splitlines()) == 2, path
-    with_model = {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked", "mmneuron_perturb"}
-    assert {rule for rule, many in jobs.items() if all(benchmarks for _, benchmarks in many)} == with_model
+    jobs = list(jobs_of(finished))
+    assert {"data_draw", "capture_shard", "mmneuron_generate", "mmneuron_table2"} <= {rule for rule, _ in jobs}
+    for rule, files in jobs:
+        assert (finished.folder / files["log"]).is_file(), files["log"]
+        asks_for_a_gpu = rule in WITH_MODEL
+        assert ("benchmark" in files) == asks_for_a_gpu, rule
+        if asks_for_a_gpu:
+            head, row = (finished.folder / files["benchmark"]).read_text(encoding="utf-8").splitlines()
+            assert head.startswith("s\t") and float(row.split("\t")[0]) > 0
 
 
 def test_no_part_of_a_file_is_left(finished):
@@ -105,9 +104,11 @@ def test_the_report_is_one_page_with_table_and_caption(finished, tmp_path):
     page = tmp_path / "report.html"
     finished.run(*ALL, "--report", str(page))
     text = page.read_text(encoding="utf-8")
-    embedded = embedded_texts(text)
-    assert any(finished.read(TABLE).decode().splitlines()[0] in one for one in embedded), "table 2"
-    assert any("when each domain" in one and "llava" in one for one in embedded), "caption of table 2"
+    start = text.index(f'"{TABLE}": ') + len(f'"{TABLE}": ')
+    entry, _ = json.JSONDecoder().raw_decode(text, start)
+    assert base64.b64decode(entry["data_uri"].split("base64,")[1]) == finished.read(TABLE)
+    assert "when each domain's own neurons are set to zero" in entry["caption"]
+    assert "<strong>llava</strong>" in entry["caption"]
     # Self-contained: nothing that a browser would load from elsewhere.
     assert not re.findall(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"', text)
 
@@ -123,7 +124,7 @@ def test_the_configuration_that_took_effect_is_written_down(finished, effective)
     base = yaml.safe_load((finished.folder / "config.yaml").read_text(encoding="utf-8"))
     assert config.plain(config.resolve(effective)) == effective
     assert effective == config.plain(config.resolve(merged(base, small)))
-    assert effective["captures"]["domain_counts"]["shards"] == 2
+    assert effective["captures"]["domain_counts"]["samples"] == small["captures"]["domain_counts"]["samples"] == 12
 
 
 def merged(base: dict, above: dict) -> dict:
