@@ -31,10 +31,11 @@ $(VENV)/ready: requirements.lock requirements-dev.lock
 	@touch $@
 
 lint: env
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules && $(BIN)/snakemake --lint
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
 
 bench: env
 	$(BIN)/python tests/bench/capture.py
 
 clean:
-	rm -rf results/* logs benchmarks .snakemake
+	rm -rf results/*/ logs benchmarks .snakemake

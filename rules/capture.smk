@@ -23,6 +23,7 @@ rule capture_shard:
             kind="datasets.{dataset}.kind",
             prompt="captures.{capture}.prompt",
             run="captures.{capture}.run",
+            max_new_tokens="captures.{capture}.max_new_tokens",
             samples="captures.{capture}.samples",
             vision_positions="captures.{capture}.vision_positions",
             shards="captures.{capture}.shards",

@@ -10,7 +10,8 @@ flow.expose(workflow.basedir)
 try:
     cfg = resolve(config, where="config.yaml and what was laid over it")
     layout.check_plan(cfg)
-    layout.check_targets(getattr(workflow.dag_settings, "targets", None) or [], cfg)
+    # The engine knows its targets only after it has read the rules.
+    layout.check_targets(sys.argv[1:], cfg)
 except VlmscopeError as error:
     raise WorkflowError(str(error))
 

@@ -75,7 +75,10 @@ class Take(Section):
     """One quantity to keep from every forward pass."""
 
     site: str = Field(pattern=r"^[a-z_]+(\[\d+\])?$", description="place in the forward pass, [layer] for a single one")
-    where: Literal["all", "image", "text", "last"] = Field("all", description="token positions")
+    where: Literal["all", "image", "text", "last", "answer", "emitting"] = Field(
+        "all",
+        description="token positions; answer: written tokens, emitting: those that predicted them (run: generate)",
+    )
     keep: str = Field("counts", pattern=r"^(values|counts|mean|top\(\d+\))$", description="what is stored of them")
 
 
@@ -84,8 +87,13 @@ class Capture(Section):
 
     data: list[Name] = Field(description="datasets, each captured into its own folder")
     split: Literal["train", "val"] = Field("train", description="split of those datasets")
-    prompt: Literal["simple", "full"] = Field("simple", description="prompt style")
-    run: Literal["prefill"] = Field("prefill", description="one forward pass over the prompt")
+    prompt: Literal["simple", "full", "chat"] = Field(
+        "simple", description="the question alone, the benchmark's prompt, or that within the model's chat template"
+    )
+    run: Literal["prefill", "generate"] = Field(
+        "prefill", description="one pass over the prompt, or over the prompt and the greedy answer to it"
+    )
+    max_new_tokens: int = Field(16, ge=1, le=4096, description="most tokens per answer (run: generate)")
     samples: int = Field(10001, ge=1, description="most samples per dataset")
     vision_positions: int = Field(
         0, ge=0, description="stop after the sample that reaches this many vision-tower positions; 0 means no stop"

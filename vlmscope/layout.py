@@ -1,7 +1,6 @@
 """Where results lie, and what each job reads: paths as functions of the configuration and the wildcards."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -196,7 +195,7 @@ def _check_modules(config: Config, family: str) -> None:
 def check_targets(targets: Iterable[str], config: Config) -> None:
     """Say which name in a target is unknown, where the engine would only say that no rule makes it.
 
-    targets   as the engine knows them; it has none yet while it reads the rules: then the command line's words
+    targets   words of the command line; what is no path of a result is passed over
     """
     known: dict[str, Callable[[], Iterable[str]]] = {
         "model": lambda: config.models,
@@ -204,8 +203,8 @@ def check_targets(targets: Iterable[str], config: Config) -> None:
         "capture": lambda: config.captures,
         "domain": lambda: config.mmneuron.domains,
     }
-    for target in list(targets) or sys.argv[1:]:
-        for kind, name in _names_in(str(target)):
+    for target in targets:
+        for kind, name in _names_in(target):
             if name not in known[kind]() and not (kind == "model" and name in config.judges):
                 raise VlmscopeError(
                     f"The target {target} names the {kind} '{name}', which the configuration does not have.",

@@ -35,6 +35,7 @@ KEYS = {
     "mmneuron.effects.random_seeds=[0, 1]": PERTURB | EFFECTS,
     "mmneuron.columns=[ad, med, rs, com, doc]": {"mmneuron_table2"},
     "captures.domain_counts.prompt=full": FROM_CAPTURE,
+    "captures.domain_counts.run=generate": FROM_CAPTURE | {"mmneuron_table2"},
     "captures.domain_counts.samples=10": FROM_CAPTURE | {"mmneuron_table2"},
     "captures.domain_counts.vision_positions=1000": FROM_CAPTURE,
     "captures.domain_counts.shards=3": FROM_CAPTURE,

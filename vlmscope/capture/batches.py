@@ -1,11 +1,12 @@
 """From a sample table to batches: which samples a capture takes, which of them a shard holds, tensors for the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
-from vlmscope.models import inputs
+from vlmscope.models import answer, inputs
 from vlmscope.models.base import Family, ModelConfig
 from vlmscope.models.load import Loaded
 from vlmscope.samples import Sample
@@ -47,6 +48,41 @@ def prefill(
         pictures = [picture(samples[row]) for row in rows]
         tensors = inputs.encode(loaded, [texts[row] for row in rows], pictures, side="right")
         yield inputs.Batch(rows, tensors)
+
+
+def answered(loaded: Loaded, batches: Iterable[inputs.Batch], max_new_tokens: int) -> Iterator[inputs.Batch]:
+    """The same batches with the greedy answer behind each prompt, for one more plain pass over both.
+
+    States of that pass equal those of the decoding steps; a single pass reads them all at once and needs no cache.
+    """
+    for batch in batches:
+        written = answer.new_tokens(loaded, left_padded(batch.inputs), max_new_tokens)
+        yield appended(batch, written)
+
+
+def left_padded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Right-padded token tensors with their padding moved to the left, as generation needs it."""
+    mask = tensors["attention_mask"]
+    # A stable sort of the mask puts zeros first and keeps the order of the tokens.
+    order = mask.sort(dim=1, stable=True).indices
+    moved = {key: tensors[key].gather(1, order) for key in ("input_ids", "attention_mask")}
+    return {**tensors, **moved}
+
+
+def appended(batch: inputs.Batch, written: Sequence[Sequence[int]]) -> inputs.Batch:
+    """A right-padded batch whose rows go on with the written tokens; the end token is not among them."""
+    mask = batch.inputs["attention_mask"]
+    starts = mask.sum(1).tolist()
+    length = max(start + len(tokens) for start, tokens in zip(starts, written, strict=True))
+    ids = batch.inputs["input_ids"].new_zeros(len(starts), length)
+    seen = mask.new_zeros(len(starts), length)
+    for row, (start, tokens) in enumerate(zip(starts, written, strict=True)):
+        end = start + len(tokens)
+        ids[row, :start] = batch.inputs["input_ids"][row, :start]
+        ids[row, start:end] = ids.new_tensor(tokens)
+        seen[row, :end] = 1
+    tensors = {**batch.inputs, "input_ids": ids, "attention_mask": seen}
+    return inputs.Batch(batch.rows, tensors, tuple(starts))
 
 
 def picture_of(root: str | Path) -> Callable[[Sample], Image.Image]:

@@ -14,6 +14,7 @@ class Take:
 
     layers   layer numbers in ascending order
     k        for keep = top: how many units per position
+    single   one layer was asked for by number, which then belongs to the name
     """
 
     site: str
@@ -21,16 +22,28 @@ class Take:
     keep: str
     layers: tuple[int, ...]
     k: int = 0
+    single: bool = False
 
     @property
     def name(self) -> str:
-        """Group name in a shard, e.g. `mlp_gate.all.counts`."""
-        return f"{self.site}.{self.where}.{self.keep}{self.k or ''}"
+        """Group name in a shard, e.g. `mlp_gate.all.counts` or `resid_post[24].last.values`."""
+        layer = f"[{self.layers[0]}]" if self.single else ""
+        return f"{self.site}{layer}.{self.where}.{self.keep}{self.k or ''}"
 
 
-def resolve(takes: Iterable[dict[str, str]], family: Family, config: ModelConfig) -> list[Take]:
-    """Configured takes as checked values; a `[layer]` behind the site selects one layer."""
+def resolve(takes: Iterable[dict[str, str]], family: Family, config: ModelConfig, run: str = "prefill") -> list[Take]:
+    """Configured takes as checked values; a `[layer]` behind the site selects one layer.
+
+    run   prefill or generate; only the latter has answer and emitting positions
+    """
     found = [_resolve_one(take, family, config) for take in takes]
+    written = [take.name for take in found if take.where in ("answer", "emitting")]
+    if written and run != "generate":
+        raise VlmscopeError(
+            f"The takes {written} look at an answer, but none is written.",
+            where="captures.*.run",
+            instead="run: generate",
+        )
     doubled = {take.name for take in found if sum(other.name == take.name for other in found) > 1}
     if doubled:
         raise VlmscopeError(f"The takes {sorted(doubled)} are listed twice.", where="captures.*.take")
@@ -57,7 +70,7 @@ def _resolve_one(take: dict[str, str], family: Family, config: ModelConfig) -> T
     if k and not 1 <= int(k) <= site.width(config):
         raise VlmscopeError(f"top({k}) of '{name}' needs 1 to {site.width(config)}.", where="captures.*.take")
     layers = range(count) if layer is None else [int(layer)]
-    return Take(name, take["where"], keep, tuple(layers), int(k or 0))
+    return Take(name, take["where"], keep, tuple(layers), int(k or 0), layer is not None)
 
 
 def _check_where(name: str, site: Site, take: dict[str, str]) -> None:

@@ -28,11 +28,8 @@ def capture(loaded: Loaded, takes: Sequence[Take], batches: Iterable[Batch]) -> 
     Padding must stand on the right; it is never counted nor kept.
     """
     sinks = [_sink(loaded, take) for take in takes]
-    with contextlib.ExitStack() as hooks:
-        for take, sink in zip(takes, sinks, strict=True):
-            hooks.enter_context(taps.reading(loaded, loaded.family.site(take.site), take.layers, sink.see))
-        for batch in batches:
-            _one_batch(loaded, takes, sinks, batch)
+    for batch in batches:
+        _one_batch(loaded, takes, sinks, batch)
     return [Kept(take, sink.result()) for take, sink in zip(takes, sinks, strict=True)]
 
 
@@ -45,8 +42,12 @@ def _one_batch(loaded: Loaded, takes: Sequence[Take], sinks: Sequence[Any], batc
     for take, sink in zip(takes, sinks, strict=True):
         text = loaded.family.site(take.site).stream == "text"
         image_token = loaded.family.image_token(loaded.config)
-        sink.begin(taps.positions(take.where, batch.inputs, image_token) if text else None)
-    forward(loaded, batch)
+        sink.begin(taps.positions(take.where, batch, image_token) if text else None)
+    # Hooks only around this pass: batches are made as they are asked for, and making one may run the model.
+    with contextlib.ExitStack() as hooks:
+        for take, sink in zip(takes, sinks, strict=True):
+            hooks.enter_context(taps.reading(loaded, loaded.family.site(take.site), take.layers, sink.see))
+        forward(loaded, batch)
     for sink in sinks:
         if isinstance(sink, taps.Keeper):
             sink.end(batch.rows, batch.inputs)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 from vlmscope import samples as table
@@ -20,10 +21,10 @@ def make(
 ) -> None:
     """Run the shard's samples through the model and write what the takes keep.
 
-    settings   the capture's settings: kind, prompt, samples, vision_positions, shards, take
+    settings   the capture's settings: kind, prompt, run, max_new_tokens, samples, vision_positions, shards, take
     """
     manifest = read_manifest(raw)
-    takes = plan.resolve(settings["take"], loaded.family, loaded.config)
+    takes = plan.resolve(settings["take"], loaded.family, loaded.config, settings["run"])
     every = table.read(samples)
     budget = settings["samples"], settings["vision_positions"]
     chosen = batches.within_budget(every, loaded.family, loaded.config, *budget)
@@ -31,7 +32,9 @@ def make(
     log.info("%d of %d samples within the budget, %d in this shard", len(chosen), len(every), len(part))
 
     benchmark, picture = base.load(settings["kind"]), batches.picture_of(manifest["root"])
-    stream = batches.prefill(loaded, part, lambda one: benchmark.prompt(one, settings["prompt"]), picture, batch)
+    stream = batches.prefill(loaded, part, prompts(loaded, benchmark, settings["prompt"]), picture, batch)
+    if settings["run"] == "generate":
+        stream = batches.answered(loaded, stream, settings["max_new_tokens"])
     kept = run.capture(loaded, takes, progress(stream, math.ceil(len(part) / batch), "batches"))
     recipe = {
         "settings": settings,
@@ -41,3 +44,10 @@ def make(
         "code": code,
     }
     shards.write(target, [one.sample for one in part], {one.take.name: one.arrays for one in kept}, recipe)
+
+
+def prompts(loaded: Loaded, benchmark: Any, style: str) -> Callable[[table.Sample], str]:
+    """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template."""
+    if style != "chat":
+        return lambda one: benchmark.prompt(one, style)
+    return lambda one: loaded.family.template.replace("{prompt}", benchmark.prompt(one, "full"))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vlmscope.capture.plan import Take
 from vlmscope.models.base import Site
+from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 
 
@@ -51,9 +52,19 @@ def _hook(module: nn.Module, site: Site, layer: int, see: Callable[[int, Tensor]
     return module.register_forward_hook(after)
 
 
-def positions(where: str, inputs: dict[str, Tensor], image_token: int) -> Tensor:
-    """Which text positions a take looks at: bool [sample, token], padding never included."""
+def positions(where: str, batch: Batch, image_token: int) -> Tensor:
+    """Which text positions a take looks at: bool [sample, token], padding never included.
+
+    The answer's positions are those of the written tokens; emitting ones stand one earlier, where the state
+    predicted them.
+    """
+    inputs = batch.inputs
     real = inputs["attention_mask"].bool()
+    if where in ("answer", "emitting"):
+        early = int(where == "emitting")
+        places = torch.arange(real.shape[1], device=real.device) + early
+        starts = torch.tensor(batch.starts, device=real.device)[:, None]
+        return (places >= starts) & (places < real.sum(1, keepdim=True))
     if where == "image":
         return real & (inputs["input_ids"] == image_token)
     if where == "text":

@@ -15,10 +15,12 @@ class Batch:
 
     rows     place of each batch row in the list of samples
     inputs   keyword arguments of the model's forward; attention_mask is 0 at padding
+    starts   token at which each row's written answer begins; empty when nothing was written
     """
 
     rows: tuple[int, ...]
     inputs: dict[str, Any]
+    starts: tuple[int, ...] = ()
 
 
 def encode(

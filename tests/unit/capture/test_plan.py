@@ -29,7 +29,8 @@ def test_a_site_without_number_means_all_its_layers():
 
 
 def test_a_number_chooses_one_layer():
-    assert resolve(take("resid_post[2]", "last", "values")) == [plan.Take("resid_post", "last", "values", (2,))]
+    (found,) = resolve(take("resid_post[2]", "last", "values"))
+    assert (found.layers, found.name) == ((2,), "resid_post[2].last.values")
 
 
 def test_names_tell_takes_apart():

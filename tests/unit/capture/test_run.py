@@ -33,7 +33,7 @@ def test_takes_equal_what_the_model_itself_reports(tiny, single):
         np.testing.assert_allclose(norm(torch.tensor(kept[-1])).numpy(), states[-1, -1], atol=1e-5)
 
         is_image = inputs["input_ids"][0].numpy() == tiny.config.image_token_id
-        top = found["resid_post.image.top3"]
+        top = found["resid_post[1].image.top3"]
         rows = top["sample"] == number
         np.testing.assert_array_equal(top["units"][rows, 0], np.argsort(-states[2][is_image], axis=-1)[:, :3])
         np.testing.assert_array_equal(top["position"][rows], np.flatnonzero(is_image))
@@ -45,7 +45,7 @@ def test_several_batches_give_what_each_gives_alone(tiny, single):
     for name in ("mlp_gate.all.counts", "vision_gate.all.counts"):
         assert whole[name]["seen"] == sum(part[name]["seen"] for part in parts.values())
         np.testing.assert_array_equal(whole[name]["fired"], sum(part[name]["fired"] for part in parts.values()))
-    for name in ("resid_post.last.values", "resid_post.image.top3", "mlp_out.text.mean"):
+    for name in ("resid_post.last.values", "resid_post[1].image.top3", "mlp_out.text.mean"):
         for key in whole[name]:
             np.testing.assert_array_equal(whole[name][key], np.concatenate([parts[k][name][key] for k in (1, 2, 4)]))
 
