@@ -1,121 +1,66 @@
 """What every model family promises: named sites exist, reading changes nothing, edits do, batches equal singles.
 
-Families are found by their files. A new family adds one builder of a tiny, randomly initialised model below.
+Families are found by their files. A new family adds one builder of a tiny, randomly initialised model in
+`tiny_families.py`, from which its own processor makes the tensors.
 """
 
 import contextlib
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_families
 import torch
 from PIL import Image
 
 from vlmscope.capture import plan, run, taps
 from vlmscope.edits import silenced, zeroed
-from vlmscope.models import answer, base
+from vlmscope.models import answer, base, inputs
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports
 
-PICTURES = ((28, 28), (14, 40), (50, 13), (30, 11))
 QUESTIONS = (5, 12, 3, 8)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A tiny model with four samples of different lengths and tile numbers.
+    """A tiny model with four samples of different lengths, and of different numbers of tiles where there are tiles.
 
-    one       tensors of one sample
-    padded    tensors of several samples, padded on a side
+    loaded    model, processor, family
+    sizes     (width, height) of the pictures
     """
 
     loaded: Loaded
-    one: callable
-    padded: callable
+    sizes: tuple
+
+    def padded(self, numbers, side="right"):
+        """Tensors of several samples, padded on a side."""
+        numbers = list(numbers)
+        prompts = [self.loaded.family.template.format(prompt=f"<image>\n{question(one)}") for one in numbers]
+        return inputs.encode(self.loaded, prompts, [picture(self.sizes[one], one) for one in numbers], side)
+
+    def one(self, number):
+        """Tensors of one sample."""
+        return self.padded([number])
 
 
-def llava_next():
-    """Like the golden model: 4 decoder blocks, 3 vision blocks of which the last is unused."""
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
-    from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
-
-    points = [[14, 28], [28, 14], [28, 28], [42, 14], [14, 42]]
-    config = LlavaNextConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=40,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=14,
-            patch_size=7,
-            projection_dim=16,
-            initializer_range=0.6,
-        ),
-        text_config=LlamaConfig(
-            hidden_size=24,
-            intermediate_size=56,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            vocab_size=96,
-            max_position_embeddings=256,
-            initializer_range=0.25,
-        ),
-        image_token_index=90,
-        image_seq_length=4,
-        image_grid_pinpoints=points,
-    )
-    torch.manual_seed(7)
-    model = LlavaNextForConditionalGeneration(config).eval().requires_grad_(False)
-    pictures = LlavaNextImageProcessorPil(
-        size={"shortest_edge": 14}, crop_size={"height": 14, "width": 14}, image_grid_pinpoints=points
-    )
-
-    def positions(size, tiles):
-        """Image positions that the model itself makes of a picture: its packed features."""
-        pixels = torch.zeros(1, tiles, 3, 14, 14)
-        features = model.model.get_image_features(pixels, torch.tensor([size[::-1]])).pooler_output
-        return sum(len(one) for one in features)
-
-    def one(number):
-        size = PICTURES[number]
-        noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-        seen = pictures(Image.fromarray(noise), return_tensors="pt")
-        count = positions(size, seen["pixel_values"].shape[1])
-        words = np.random.default_rng(100 + number).integers(3, 90, QUESTIONS[number])
-        ids = torch.tensor([[1, *[90] * count, *words.tolist()]])
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **seen}
-
-    return model, one
+def question(number):
+    words = np.random.default_rng(100 + number).integers(0, tiny_families.WORDS, QUESTIONS[number])
+    return " ".join(f"w{word}" for word in words)
 
 
-BUILDERS = {"llava_next": llava_next}
+def picture(size, number):
+    noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    return Image.fromarray(noise)
 
 
 @cache
 def bench(name):
     slim_imports()
-    model, one = BUILDERS[name]()
-    tokenizer = SimpleNamespace(eos_token_id=2, pad_token_id=0)
-    loaded = Loaded(model, SimpleNamespace(tokenizer=tokenizer), base.family(name), {})
-
-    def padded(numbers, side="right"):
-        parts = [one(number) for number in numbers]
-        long = {key: max(part[key].shape[1] for part in parts) for key in ("input_ids", "pixel_values")}
-
-        def stretched(key, value):
-            if key == "pixel_values":
-                return torch.cat([value, value.new_zeros(1, long[key] - value.shape[1], *value.shape[2:])], 1)
-            if key in ("input_ids", "attention_mask"):
-                blank = value.new_zeros(1, long["input_ids"] - value.shape[1])
-                return torch.cat([value, blank] if side == "right" else [blank, value], 1)
-            return value
-
-        return {key: torch.cat([stretched(key, part[key]) for part in parts]) for key in parts[0]}
-
-    return Bench(loaded, one, padded)
+    builder = tiny_families.BUILDERS[name]
+    model, processor = tiny_families.build(base.family(name), builder)
+    return Bench(Loaded(model, processor, base.family(name), {}), tuple(builder.pictures))
 
 
 FAMILIES = base.names()
@@ -145,30 +90,40 @@ def layers_of(set_up, site):
 
 
 def test_every_family_has_a_tiny_model_here():
-    assert set(BUILDERS) == set(FAMILIES)
+    assert set(tiny_families.BUILDERS) == set(FAMILIES)
 
 
 @every_family
-def test_samples_differ_in_length_and_tiles(set_up):
-    parts = [set_up.one(number) for number in range(4)]
-    assert len({part["input_ids"].shape[1] for part in parts}) > 1
-    assert len({part["pixel_values"].shape[1] for part in parts}) > 1
+def test_samples_differ_in_length(set_up):
+    lengths = [set_up.one(number)["input_ids"].shape[1] for number in range(4)]
+    assert len(set(lengths)) > 1
+    assert set_up.padded(range(4))["input_ids"].shape[1] == max(lengths)
+
+
+@every_family
+def test_image_positions_are_filled_with_image_embeddings(set_up):
+    loaded, seen = set_up.loaded, {}
+    tensors = set_up.one(1)
+    with contextlib.ExitStack() as stack:
+        for name in ("embeds", "image_embeds"):
+            see = seen.setdefault(name, {}).__setitem__
+            stack.enter_context(taps.reading(loaded, loaded.family.site(name), [0], see))
+        logits(set_up, tensors)
+    places = tensors["input_ids"] == loaded.family.image_token(loaded.config)
+    filled, made = seen["embeds"][0][places], seen["image_embeds"][0].reshape(-1, seen["embeds"][0].shape[-1])
+    near = torch.cdist(made, filled).min(1).values
+    assert len(filled) > 0
+    # Base view and tiles overlap in shape only: every row that is handed on lies somewhere among the positions.
+    assert (near < 1e-4).float().mean() >= 0.5
 
 
 @every_family
 def test_vision_positions_are_those_the_tower_computes(set_up):
     loaded, seen = set_up.loaded, []
-    for number, (width, height) in enumerate(PICTURES):
-        with (
-            torch.inference_mode(),
-            taps.reading(
-                loaded,
-                loaded.family.site("vision_gate"),
-                [0],
-                lambda layer, value: seen.append(value.shape[:-1].numel()),
-            ),
-        ):
-            loaded.model(**set_up.one(number))
+    site = loaded.family.site("vision_gate")
+    for number, (width, height) in enumerate(set_up.sizes):
+        with taps.reading(loaded, site, [0], lambda layer, value: seen.append(value.shape[:-1].numel())):
+            logits(set_up, set_up.one(number))
         assert loaded.family.vision_positions(loaded.config, width, height) == seen[-1]
 
 
@@ -186,8 +141,8 @@ def test_a_site_exists_in_every_layer_with_its_width_and_reading_changes_no_logi
         assert value.shape[-1] == place.width(loaded.config)
         if place.stream == "text":
             assert value.shape[:2] == tensors["input_ids"].shape
-        else:
-            assert value.shape[0] == tensors["pixel_values"].shape[1]
+        elif place.stream == "vision":
+            assert value.shape[:-1].numel() == loaded.family.vision_positions(loaded.config, *set_up.sizes[0])
 
 
 @every_site
@@ -267,7 +222,8 @@ def test_weights_come_back_bit_equal_after_nested_edits_and_an_exception(set_up)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first, second = {"mlp_gate": {0: [1, 2], 3: [5]}}, {"mlp_gate": {0: [2, 3]}}
     with contextlib.suppress(ZeroDivisionError), zeroed(set_up.loaded, first), zeroed(set_up.loaded, second):
-        assert not torch.equal(before["lm_head.weight"], 0 * before["lm_head.weight"])
+        changed = [name for name, value in model.state_dict().items() if not torch.equal(before[name], value)]
+        assert len(changed) == 2
         raise ZeroDivisionError
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
@@ -311,7 +267,12 @@ def test_batched_values_equal_single_ones(set_up, site):
         np.testing.assert_allclose(one.arrays["values"], many.arrays["values"], atol=1e-5, rtol=1e-5)
 
 
-@every_site
+# The Q-Former pads its text on its own; captures do not yet read `Site.real`.
+UNEVEN = pytest.mark.xfail(strict=True, reason="captures count the padding of the Q-Former's text")
+COUNTED = [pytest.param(*one, marks=[UNEVEN] if base.family(one[0]).sites[one[1]].real else []) for one in SITES]
+
+
+@pytest.mark.parametrize(("family", "site"), COUNTED)
 def test_counts_do_not_depend_on_the_batch(set_up, site):
     loaded = set_up.loaded
     takes = plan.resolve([{"site": site, "where": "all", "keep": "counts"}], loaded.family, loaded.config)
@@ -332,6 +293,28 @@ def test_greedy_answers_in_a_left_padded_batch_equal_single_ones(set_up):
     single = [answer.new_tokens(set_up.loaded, set_up.one(k), 8)[0] for k in range(4)]
     assert answer.new_tokens(set_up.loaded, set_up.padded(range(4), side="left"), 8) == single
     assert len({tuple(one) for one in single}) > 1
+
+
+@every_family
+def test_cached_decoding_equals_a_forward_pass_over_the_whole_text(set_up):
+    model, tensors = set_up.loaded.model, set_up.one(1)
+    told = {"return_dict_in_generate": True, "output_logits": True, "pad_token_id": 0, "eos_token_id": None}
+    with torch.inference_mode():
+        written = model.generate(**tensors, do_sample=False, max_new_tokens=6, **told)
+    start = tensors["input_ids"].shape[1]
+    whole = {key: longer(key, value, 6) for key, value in tensors.items()}
+    whole["input_ids"][:, start:] = written.sequences[:, start:]
+    forced = logits(set_up, whole)[:, start - 1 : -1]
+    torch.testing.assert_close(torch.stack(written.logits, 1), forced, atol=1e-4, rtol=1e-5)
+    assert torch.equal(forced.argmax(-1), written.sequences[:, start:])
+
+
+def longer(key, value, more):
+    """Inputs with room for more text tokens."""
+    if key not in ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"):
+        return value
+    blank = value.new_full((len(value), more), 1 if key == "attention_mask" else 0)
+    return torch.cat([value, blank], 1)
 
 
 @every_family

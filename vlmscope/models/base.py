@@ -28,6 +28,8 @@ class Site:
     columns   linear module whose input columns are this site's units ("" if there is none): zeroing a unit
               equals zeroing its column (mmneuron.md 2.4)
     inert     layers that are computed but whose result is never used
+    real      input tensor that is 0 where positions of this site are padding ("" where there is no padding, or where
+              the stream is text: attention_mask)
     """
 
     path: str
@@ -37,6 +39,7 @@ class Site:
     stream: Stream
     columns: str = ""
     inert: Callable[[ModelConfig], frozenset[int]] = field(default=lambda config: frozenset())
+    real: str = ""
 
 
 @dataclass(frozen=True)

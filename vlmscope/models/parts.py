@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from vlmscope.models.base import ModelConfig, Site
@@ -142,3 +143,14 @@ class Marked:
         """Tensors of several prompts and pictures."""
         marked = [prompt.replace("<image>", self.mark) for prompt in text]
         return self.inner(images=[[picture] for picture in images], text=marked, **options)
+
+
+def without_video(kind: type, pictures: Any, words: Any, **options: Any) -> Any:
+    """A processor that insists on a video processor, which would need torchvision, made without one."""
+
+    def accept(self: Any, name: str, value: Any) -> type:
+        return type(value)
+
+    still = type(kind.__name__, (kind,), {"check_argument_for_proper_class": accept})
+    video = SimpleNamespace(merge_size=2, temporal_patch_size=2, model_input_names=[])
+    return still(image_processor=pictures, tokenizer=words, video_processor=video, **options)
