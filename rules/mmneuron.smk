@@ -17,7 +17,6 @@ rule mmneuron:
 rule mmneuron_identify:
     """Neurons whose firing is concentrated in few domains, all modules of a model."""
     input:
-        model="results/models/{model}/model.json",
         counts=paths.counts("{model}"),
     output:
         neurons="results/mmneuron/{model}/neurons.parquet",
@@ -26,7 +25,7 @@ rule mmneuron_identify:
         "logs/mmneuron_identify/{model}.log",
     params:
         settings=settings(identify="mmneuron.identify", domains="mmneuron.domains", family="models.{model}.family"),
-        code=code("mmneuron_identify", "vlmscope.models.{family:model}", lookup=paths.kinds),
+        code=code("mmneuron_identify"),
     threads: 1
     resources:
         **cpu(mem_gb=2),

@@ -54,7 +54,7 @@ CODE = {
     "vlmscope/capture/taps.py": ("torch.gt(flat, 0,", "torch.ge(flat, 0,", FROM_SAMPLES),
     "vlmscope/capture/batches.py": ("positions >= vision_positions", "positions > vision_positions", FROM_SAMPLES),
     "vlmscope/capture/shard.py": ("%d in this shard", "%d in the shard", FROM_CAPTURE),
-    "vlmscope/models/llava_next.py": ("USER: {prompt}", "HUMAN: {prompt}", {"mmneuron_identify"} | FROM_SAMPLES),
+    "vlmscope/models/llava_next.py": ("USER: {prompt}", "HUMAN: {prompt}", FROM_SAMPLES),
     "vlmscope/show/figures.py": ("figsize=(9, 3)", "figsize=(9, 4)", EFFECTS),
     "vlmscope/world/remote.py": None,
     "vlmscope/models/tiny/train.py": None,

@@ -41,6 +41,8 @@ def make(
         "model": loaded.about["fingerprint"],
         "family": loaded.family.name,
         "data": manifest["digest"],
+        # Known here, where the model is; readers then need no model to tell which layers have no effect.
+        "inert": {take.name: sorted(loaded.family.site(take.site).inert(loaded.config)) for take in takes},
         "code": code,
     }
     shards.write(target, [one.sample for one in part], {one.take.name: one.arrays for one in kept}, recipe)

@@ -15,7 +15,6 @@ import polars as pl
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules, schemas
-from vlmscope.models.load import inert_layers
 from vlmscope.store.files import digest_text
 from vlmscope.store.shards import DomainCounts, read_counts
 
@@ -122,11 +121,11 @@ def neuron_table(counts: DomainCounts, selection: Selection, module: str) -> pl.
     return pl.DataFrame(columns | {"entropy": selection.entropy[layer, unit]}, schema=schemas.neurons(counts.domains))
 
 
-def summary(counts: DomainCounts, selection: Selection, module: str, inert: frozenset[int]) -> dict:
+def summary(counts: DomainCounts, selection: Selection, module: str) -> dict[str, Any]:
     """What table 1 and the metadata need: sizes, thresholds, sharing, and how many members can have an effect."""
     per_domain = selection.members.sum(axis=(1, 2))
     sharing = selection.members.sum(axis=0)
-    layers = [layer for layer in range(selection.members.shape[1]) if layer not in inert]
+    layers = [layer for layer in range(selection.members.shape[1]) if layer not in counts.inert]
     return {
         "module": module,
         "shape": list(selection.entropy.shape),
@@ -145,18 +144,17 @@ def summary(counts: DomainCounts, selection: Selection, module: str, inert: froz
 
 
 def from_captures(
-    counts: Sequence[str], manifest: str, *, domains: Sequence[str], family: str, identify: Mapping[str, Any]
+    counts: Sequence[str], *, domains: Sequence[str], family: str, identify: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, dict[str, dict[str, Any]]]:
     """Neuron table of all modules and, per module, what identification reports.
 
     counts      index files in the order of the domains
-    manifest    the model, for layers whose neurons have no effect
     identify    settings of the selection
     """
     parts, summaries = [], {}
-    for module, site in modules.sites(family).items():
+    for module in modules.sites(family):
         found = read_counts(dict(zip(domains, counts, strict=True)), modules.take_name(family, module))
         selection = select(found.fired, found.seen, **identify)
         parts.append(neuron_table(found, selection, module))
-        summaries[module] = summary(found, selection, module, inert_layers(manifest, site))
+        summaries[module] = summary(found, selection, module)
     return pl.concat(parts), summaries

@@ -1,10 +1,10 @@
 """Checkpoints: resolve a name to a folder, load model and processor from it. Safetensors only, no remote code."""
 
+import importlib
 import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from vlmscope.errors import VlmscopeError
@@ -98,20 +98,6 @@ def _commit(folder: Path) -> str:
     return files.read_json(record)["commit"] if folder.name == "hub" and record.is_file() else ""
 
 
-def inert_layers(manifest: str | Path, site: str) -> frozenset[int]:
-    """Layers of a site whose result the model never uses, read from the checkpoint's configuration without torch."""
-    about = files.read_json(manifest)
-    config = _as_object(files.read_json(Path(about["folder"]) / "config.json"))
-    return family(about["family"]).site(site).inert(config)
-
-
-def _as_object(value: Any) -> Any:
-    """Nested mappings with their keys as attributes."""
-    if not isinstance(value, dict):
-        return value
-    return SimpleNamespace(**{key: _as_object(one) for key, one in value.items()})
-
-
 def slim_imports() -> None:
     """Keep scikit-learn and scipy out of the model import (1.6 of 4 CPU s) and explain a broken torchvision.
 
@@ -135,6 +121,12 @@ def slim_imports() -> None:
             ) from error
 
 
+def _class(library: Any, name: str) -> Any:
+    """A class of transformers by its name, or one of our own by its dotted path."""
+    module, _, own = name.rpartition(".")
+    return getattr(importlib.import_module(module), own) if module else getattr(library, name)
+
+
 def load(manifest: str | Path, device: str = "cpu") -> Loaded:
     """Model in evaluation mode and processor of a manifest written by `describe`."""
     about = files.read_json(manifest)
@@ -145,7 +137,7 @@ def load(manifest: str | Path, device: str = "cpu") -> Loaded:
     import transformers
 
     kind = family(about["family"])
-    model_class = getattr(transformers, kind.model_class)
+    model_class = _class(transformers, kind.model_class)
     model = model_class.from_pretrained(
         folder, dtype=getattr(torch, about["dtype"]), use_safetensors=True, local_files_only=True
     )

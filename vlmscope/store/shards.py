@@ -120,6 +120,7 @@ class DomainCounts:
     total    float64 [domain, layer, unit]   sum of the activation
     seen     int64   [domain]                positions counted
     samples  pictures per domain
+    inert    layers whose units have no effect, as the capture's recipe says
     """
 
     domains: tuple[str, ...]
@@ -127,6 +128,7 @@ class DomainCounts:
     total: np.ndarray
     seen: np.ndarray
     samples: tuple[int, ...]
+    inert: frozenset[int] = frozenset()
 
 
 def read_counts(indices: dict[str, str], take: str) -> DomainCounts:
@@ -138,12 +140,16 @@ def read_counts(indices: dict[str, str], take: str) -> DomainCounts:
         total=np.stack([part["total"] for part in parts.values()]),
         seen=np.array([part["seen"] for part in parts.values()], dtype=np.int64),
         samples=tuple(part["samples"] for part in parts.values()),
+        inert=frozenset().union(*(part["inert"] for part in parts.values())),
     )
 
 
 def _summed(path: str, take: str) -> dict[str, Any]:
     index = read_index(path)
-    total: dict[str, Any] = {"samples": len(index["samples"])}
+    total: dict[str, Any] = {
+        "samples": len(index["samples"]),
+        "inert": index["recipe"].get("inert", {}).get(take, []),
+    }
     for shard in index["shards"]:
         with open_shard(Path(path).parent / shard["file"]) as file:
             if take not in file:

@@ -3,6 +3,8 @@
 import math
 from fractions import Fraction
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -209,7 +211,7 @@ def test_the_neuron_table_lists_every_member_with_all_its_probabilities():
 
 def test_the_summary_counts_what_the_table_holds():
     found, selection = described()
-    told = identify.summary(found, selection, "vision", frozenset({2}))
+    told = identify.summary(dataclasses.replace(found, inert=frozenset({2})), selection, "vision")
     per_neuron = selection.members.sum(axis=0)
     assert told["members"] == {name: int(selection.members[d].sum()) for d, name in enumerate(found.domains)}
     assert told["effective"] == {name: int(selection.members[d, :2].sum()) for d, name in enumerate(found.domains)}
@@ -221,6 +223,6 @@ def test_the_summary_counts_what_the_table_holds():
 def test_the_name_of_a_set_changes_with_the_set_alone():
     found, selection = described()
     _, narrower = described("highest")
-    name = identify.summary(found, selection, "lang", frozenset())["set"]
-    assert identify.summary(found, selection, "other", frozenset({1}))["set"] == name
-    assert identify.summary(found, narrower, "lang", frozenset())["set"] != name
+    name = identify.summary(found, selection, "lang")["set"]
+    assert identify.summary(dataclasses.replace(found, inert=frozenset({1})), selection, "other")["set"] == name
+    assert identify.summary(found, narrower, "lang")["set"] != name
