@@ -1,9 +1,8 @@
 """Invariants of the selection (mmneuron.md 11, checks 7 to 9) and cells that can be computed by hand."""
 
+import dataclasses
 import math
 from fractions import Fraction
-
-import dataclasses
 
 import numpy as np
 import pytest
