@@ -37,6 +37,7 @@ VISION = {
 }
 SHAPES = ((28, 28), (14, 40), (50, 13), (30, 11))
 SQUARES = ((28, 28), (14, 14), (50, 50), (30, 30))
+LARGE = ((84, 56), (56, 140), (112, 84), (60, 60))
 SQUARE = {"size": {"shortest_edge": 14}, "crop_size": {"height": 14, "width": 14}}
 
 
@@ -173,6 +174,76 @@ def instructblip(words: Any) -> tuple[Any, Any]:
     return config, BlipImageProcessorPil(size={"height": 14, "width": 14})
 
 
+# ---- Qwen and its kin --------------------------------------------------------------------------------------------
+
+QWEN = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+
+
+def llava_onevision(words: Any) -> tuple[Any, Any]:
+    """A base view and up to nine tiles of 4 patches."""
+    from transformers import LlavaOnevisionConfig, LlavaOnevisionImageProcessorPil, Qwen2Config, SiglipVisionConfig
+
+    config = LlavaOnevisionConfig(
+        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
+        text_config=Qwen2Config(**TEXT, num_key_value_heads=2),
+        image_token_index=image_id(words),
+        video_token_index=image_id(words, "<video>"),
+        image_grid_pinpoints=POINTS,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+    )
+    size = {"height": 14, "width": 14}
+    return config, LlavaOnevisionImageProcessorPil(size=size, image_grid_pinpoints=POINTS)
+
+
+def qwen(words: Any, kind: str, vision: dict[str, Any]) -> tuple[Any, Any]:
+    """Patches of 14 pixels, merged by squares of 2 x 2."""
+    import transformers
+
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 1]}
+    config = getattr(transformers, kind)(
+        text_config={**TEXT, "num_key_value_heads": 2, "rope_parameters": rope},
+        vision_config={"depth": 3, "num_heads": 2, "patch_size": 14, "initializer_range": 0.3, **vision},
+        image_token_id=image_id(words, "<|image_pad|>"),
+        video_token_id=image_id(words, "<|video_pad|>"),
+        vision_start_token_id=image_id(words, "<|vision_start|>"),
+        vision_end_token_id=image_id(words, "<|vision_end|>"),
+    )
+    return config, transformers.Qwen2VLImageProcessorPil()
+
+
+def qwen2_vl(words: Any) -> tuple[Any, Any]:
+    """Plain vision MLPs."""
+    return qwen(words, "Qwen2VLConfig", {"embed_dim": 16, "hidden_size": 24, "mlp_ratio": 2})
+
+
+def qwen2_5_vl(words: Any) -> tuple[Any, Any]:
+    """Gated vision MLPs, windows of 2 x 2 merged patches in all blocks but the last."""
+    sizes = {"hidden_size": 16, "intermediate_size": 40, "out_hidden_size": 24}
+    return qwen(words, "Qwen2_5_VLConfig", {**sizes, "window_size": 56, "fullatt_block_indexes": [2]})
+
+
+# ---- Idefics -----------------------------------------------------------------------------------------------------
+
+
+def idefics2(words: Any) -> tuple[Any, Any]:
+    """4 latents, 2 resampler blocks."""
+    from transformers import Idefics2Config, MistralConfig
+    from transformers.models.idefics2.configuration_idefics2 import Idefics2PerceiverConfig, Idefics2VisionConfig
+    from transformers.models.idefics2.image_processing_pil_idefics2 import Idefics2ImageProcessorPil
+
+    sizes = {"hidden_size": 24, "resampler_n_latents": 4, "resampler_depth": 2, "resampler_n_heads": 2}
+    config = Idefics2Config(
+        vision_config=Idefics2VisionConfig(**VISION | {"image_size": 28}),
+        perceiver_config=Idefics2PerceiverConfig(
+            **sizes, resampler_head_dim=8, num_key_value_heads=2, initializer_range=0.25
+        ),
+        text_config=MistralConfig(**TEXT, num_key_value_heads=2),
+        image_token_id=image_id(words),
+    )
+    return config, Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 28}, do_image_splitting=False)
+
+
 BUILDERS = {
     "llava_next": Builder(llava_next),
     "llava_next_llama3": Builder(llava_next),
@@ -180,4 +251,10 @@ BUILDERS = {
     "llava_phi": Builder(llava_phi),
     "llava_llama2": Builder(llava_llama2),
     "instructblip": Builder(instructblip, special=()),
+    "llava_onevision": Builder(llava_onevision, special=("<image>", "<video>")),
+    "qwen2_vl": Builder(qwen2_vl, special=QWEN, pictures=LARGE),
+    "qwen2_5_vl": Builder(qwen2_5_vl, special=QWEN, pictures=LARGE),
+    "idefics2": Builder(
+        idefics2, special=("<image>", "<fake_token_around_image>", "<end_of_utterance>"), pictures=SQUARES
+    ),
 }
