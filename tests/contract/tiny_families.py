@@ -244,6 +244,78 @@ def idefics2(words: Any) -> tuple[Any, Any]:
     return config, Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 28}, do_image_splitting=False)
 
 
+def idefics3(words: Any) -> tuple[Any, Any]:
+    """16 patches to a tile, 4 image tokens."""
+    from transformers import Idefics3Config, LlamaConfig
+    from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    config = Idefics3Config(
+        vision_config=Idefics3VisionConfig(**VISION | {"image_size": 28, "initializer_range": 0.3}),
+        text_config=LlamaConfig(**TEXT),
+        scale_factor=2,
+        image_token_id=image_id(words),
+        pad_token_id=0,
+    )
+    return config, Idefics3ImageProcessorPil(size={"longest_edge": 112}, max_image_size={"longest_edge": 28})
+
+
+# ---- others ------------------------------------------------------------------------------------------------------
+
+INTERNVL = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
+GEMMA = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+
+
+def internvl(words: Any) -> tuple[Any, Any]:
+    """16 patches to a tile, 4 image tokens."""
+    from transformers import GotOcr2ImageProcessorPil, InternVLConfig, InternVLVisionConfig, Qwen2Config
+
+    vision = VISION | {"image_size": [28, 28], "patch_size": [7, 7], "initializer_range": 0.3}
+    config = InternVLConfig(
+        vision_config=InternVLVisionConfig(**vision, layer_scale_init_value=1.0),
+        text_config=Qwen2Config(**TEXT, num_key_value_heads=2),
+        image_token_id=image_id(words, "<IMG_CONTEXT>"),
+    )
+    return config, GotOcr2ImageProcessorPil(size={"height": 28, "width": 28})
+
+
+def gemma3(words: Any) -> tuple[Any, Any]:
+    """16 patches, 4 image tokens; three blocks with a window, one without."""
+    from transformers import Gemma3Config, Gemma3ImageProcessorPil, Gemma3TextConfig, SiglipVisionConfig
+
+    config = Gemma3Config(
+        vision_config=SiglipVisionConfig(
+            **VISION | {"image_size": 28, "initializer_range": 0.3}, vision_use_head=False
+        ),
+        text_config=Gemma3TextConfig(
+            **TEXT,
+            num_key_value_heads=2,
+            head_dim=6,
+            query_pre_attn_scalar=6,
+            sliding_window=16,
+            layer_types=["sliding_attention"] * 3 + ["full_attention"],
+        ),
+        mm_tokens_per_image=4,
+        image_token_index=image_id(words, GEMMA["image_token"]),
+        boi_token_index=image_id(words, GEMMA["boi_token"]),
+        eoi_token_index=image_id(words, GEMMA["eoi_token"]),
+    )
+    return config, Gemma3ImageProcessorPil(size={"height": 28, "width": 28})
+
+
+def clip(words: Any) -> tuple[Any, Any]:
+    """Two towers."""
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPTextConfig, CLIPVisionConfig
+
+    config = CLIPConfig(text_config=CLIPTextConfig(**TEXT), vision_config=CLIPVisionConfig(**VISION), projection_dim=10)
+    return config, CLIPImageProcessorPil(**SQUARE)
+
+
 BUILDERS = {
     "llava_next": Builder(llava_next),
     "llava_next_llama3": Builder(llava_next),
@@ -254,6 +326,10 @@ BUILDERS = {
     "llava_onevision": Builder(llava_onevision, special=("<image>", "<video>")),
     "qwen2_vl": Builder(qwen2_vl, special=QWEN, pictures=LARGE),
     "qwen2_5_vl": Builder(qwen2_5_vl, special=QWEN, pictures=LARGE),
+    "idefics3": Builder(idefics3, special=("<image>", "<fake_token_around_image>", "<end_of_utterance>")),
+    "internvl": Builder(internvl, special=tuple(INTERNVL.values()), named=INTERNVL),
+    "gemma3": Builder(gemma3, special=tuple(GEMMA.values()), named=GEMMA),
+    "clip": Builder(clip, special=()),
     "idefics2": Builder(
         idefics2, special=("<image>", "<fake_token_around_image>", "<end_of_utterance>"), pictures=SQUARES
     ),

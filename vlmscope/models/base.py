@@ -52,7 +52,7 @@ class Family:
     template           text around a prompt that is to be answered; `{prompt}` contains `<image>`
     image_token        token id that stands for one image position
     vision_positions   positions of the vision tower for a picture of (width, height), class tokens included
-    norm, head         module paths of the final norm and the unembedding, for lenses
+    norm, head         module paths of the final norm and the unembedding, for lenses; "" where no text is written
     """
 
     name: str

@@ -73,17 +73,20 @@ def decoder(
     *,
     gate: str = "mlp.act_fn",
     attention: str = "self_attn.o_proj",
+    columns: str = "mlp.down_proj",
     branch: str = "mlp.down_proj",
-    norm: str = "norm",
+    norm: str = "",
 ) -> Sites:
     """Sites of a Llama-like decoder below `root`.
 
     gate       activation module of the gate branch, inside a block
     attention  module whose output is what attention adds to the stream
+    columns    module that reads the units, inside a block
     branch     module whose output is what the MLP adds to the stream
+    norm       whole path of the final norm, if it is not the decoder's `norm`
     """
     block = root + ".layers.{l}"
-    down = block + ".mlp.down_proj"
+    down = f"{block}.{columns}"
     return {
         "embeds": Site(root + ".layers.0", "input", one, text_width, "text"),
         "resid_pre": Site(block, "input", text_layers, text_width, "text"),
@@ -92,7 +95,7 @@ def decoder(
         "mlp_gate": Site(f"{block}.{gate}", "output", text_layers, text_units, "text", down),
         "mlp_hidden": Site(down, "input", text_layers, text_units, "text", down),
         "mlp_out": Site(f"{block}.{branch}", "output", text_layers, text_width, "text"),
-        "final_norm": Site(f"{root}.{norm}", "output", one, text_width, "text"),
+        "final_norm": Site(norm or root + ".norm", "output", one, text_width, "text"),
     }
 
 
