@@ -8,6 +8,7 @@ import contextlib
 from dataclasses import dataclass
 from functools import cache
 
+import families_page
 import numpy as np
 import pytest
 import tiny_families
@@ -102,6 +103,11 @@ def layers_of(set_up, site):
 
 def test_every_family_has_a_tiny_model_here():
     assert set(tiny_families.BUILDERS) == set(FAMILIES)
+
+
+def test_the_page_of_families_is_in_step():
+    said = families_page.PAGE.read_text(encoding="utf-8")
+    assert said == families_page.text(), "write it with: python tests/contract/families_page.py"
 
 
 @every_family
