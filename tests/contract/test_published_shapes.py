@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from vlmscope.capture import taps
-from vlmscope.models import base
-from vlmscope.models.load import slim_imports
+from vlmscope.models import base, load
 
 CLIP_L = {
     "model_type": "clip_vision_model",
@@ -202,10 +201,10 @@ NAMES = [*PUBLISHED, *UNSTATED]
 @cache
 def built(name):
     """Configuration and model on the meta device."""
-    slim_imports()
+    load.slim_imports()
     import transformers
 
-    model_class = getattr(transformers, base.family(name).model_class)
+    model_class = load._class(transformers, base.family(name).model_class)
     config = model_class.config_class(**(PUBLISHED[name].config if name in PUBLISHED else UNSTATED[name]))
     with torch.device("meta"):
         return config, model_class(config)

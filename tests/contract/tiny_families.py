@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from vlmscope.models import load
+
 WORDS = 80
 VOCABULARY = 128
 TEXT = {
@@ -85,7 +87,7 @@ def build(kind: Any, builder: Builder) -> tuple[Any, Any]:
     words = tokenizer(builder.special, builder.named)
     config, pictures = builder.make(words)
     torch.manual_seed(7)
-    model = getattr(transformers, kind.model_class)(config).eval().requires_grad_(False)
+    model = load._class(transformers, kind.model_class)(config).eval().requires_grad_(False)
     for name, value in model.named_parameters():
         # Zeros and ones that training would move: queries, latents, Gemma's projection.
         if name.rpartition(".")[2] in ("query_tokens", "latents", "mm_input_projection_weight"):

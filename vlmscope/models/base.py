@@ -46,7 +46,7 @@ class Site:
 class Family:
     """One architecture as the workflow sees it.
 
-    model_class        class name in transformers
+    model_class        class name in transformers, or dotted path of a class of this package
     processor          builds the processor of a checkpoint folder
     sites              site name -> place; the only names that rules, configs and methods use
     template           text around a prompt that is to be answered; `{prompt}` contains `<image>`
