@@ -24,12 +24,6 @@ from vlmscope.models.load import Loaded, slim_imports
 QUESTIONS = (5, 12, 3, 8)
 
 
-class OnProcessor(Loaded):
-    """CLIP hands out no input embeddings, from which the device is otherwise read."""
-
-    device = torch.device("cpu")
-
-
 @dataclass(frozen=True)
 class Bench:
     """A tiny model with four samples of different lengths, and of different numbers of tiles where there are tiles.
@@ -67,8 +61,7 @@ def bench(name):
     slim_imports()
     builder = tiny_families.BUILDERS[name]
     model, processor = tiny_families.build(base.family(name), builder)
-    kind = Loaded if base.family(name).head else OnProcessor
-    return Bench(kind(model, processor, base.family(name), {}), tuple(builder.pictures))
+    return Bench(Loaded(model, processor, base.family(name), {}), tuple(builder.pictures))
 
 
 FAMILIES = base.names()
@@ -284,12 +277,7 @@ def test_batched_values_equal_single_ones(set_up, site):
         np.testing.assert_allclose(one.arrays["values"], many.arrays["values"], atol=1e-5, rtol=1e-5)
 
 
-# The Q-Former pads its text on its own; captures do not yet read `Site.real`.
-UNEVEN = pytest.mark.xfail(strict=True, reason="captures count the padding of the Q-Former's text")
-COUNTED = [pytest.param(*one, marks=[UNEVEN] if base.family(one[0]).sites[one[1]].real else []) for one in SITES]
-
-
-@pytest.mark.parametrize(("family", "site"), COUNTED)
+@pytest.mark.parametrize(("family", "site"), SITES)
 def test_counts_do_not_depend_on_the_batch(set_up, site):
     loaded = set_up.loaded
     takes = plan.resolve([{"site": site, "where": "all", "keep": "counts"}], loaded.family, loaded.config)

@@ -40,9 +40,12 @@ def _sink(loaded: Loaded, take: Take) -> taps.Counter | taps.Keeper:
 
 def _one_batch(loaded: Loaded, takes: Sequence[Take], sinks: Sequence[Any], batch: Batch) -> None:
     for take, sink in zip(takes, sinks, strict=True):
-        text = loaded.family.site(take.site).stream == "text"
+        site = loaded.family.site(take.site)
         image_token = loaded.family.image_token(loaded.config)
-        sink.begin(taps.positions(take.where, batch, image_token) if text else None)
+        if site.stream == "text":
+            sink.begin(taps.positions(take.where, batch, image_token))
+        else:
+            sink.begin(batch.inputs[site.real].bool() if site.real else None)
     # Hooks only around this pass: batches are made as they are asked for, and making one may run the model.
     with contextlib.ExitStack() as hooks:
         for take, sink in zip(takes, sinks, strict=True):

@@ -31,8 +31,8 @@ class Loaded:
 
     @property
     def device(self) -> Any:
-        """Where the input embeddings lie."""
-        return self.model.get_input_embeddings().weight.device
+        """Where the first of its parameters lies, which is where inputs go."""
+        return next(self.model.parameters()).device
 
 
 def check_folder(folder: Path) -> None:
