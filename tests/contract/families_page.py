@@ -33,9 +33,6 @@ For every family that writes text:
 
 **Streams.** `text` positions are [sample, token]; `vision` positions are patches of all tiles, class tokens included;
 `projector` positions are image features on their way to the decoder, or positions of a Q-Former.
-
-**Known failure.** The text of InstructBLIP's Q-Former (`qformer_gate`) is padded on its own. Captures do not yet leave
-that padding out: its counts are right for one sample at a time, or for questions of equal length.
 """
 
 
