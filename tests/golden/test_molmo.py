@@ -223,8 +223,15 @@ def test_defaults_are_those_of_the_published_model(classes):
     assert config.geometry == GEOMETRY
     assert config.rope_parameters["rope_theta"] == 1e6
     assert molmo.vision_positions(config, 640, 480) == 7 * 577
-    # The published file has no vision settings; the family reads it without the class.
-    assert molmo.unused_vision_layers(object()) == molmo.unused_vision_layers(config) == {22}
+    assert molmo.unused_vision_layers(config) == {22}
+
+
+def test_the_published_file_is_flat_and_the_defaults_fill_in_the_tower(classes, tmp_path):
+    said = {"model_type": "molmo", "hidden_size": 32, "num_attention_heads": 4, "rope_theta": 5e5, "norm_after": False}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    config = classes[0].MolmoConfig.from_pretrained(tmp_path)
+    assert (config.hidden_size, config.rope_parameters["rope_theta"]) == (32, 5e5)
+    assert config.vision_config.num_hidden_layers == 23
 
 
 def test_variants_that_are_not_computed_are_refused(classes):

@@ -257,6 +257,11 @@ def test_defaults_are_those_of_the_published_model(classes):
     assert config.rope_parameters["rope_theta"] == 10_000
 
 
+def test_queries_and_patches_of_unlike_width_are_refused(classes):
+    with pytest.raises(VlmscopeError, match="differ in width"):
+        classes[0](visual_config={"visual_abstractor": {"hidden_size": 512}})
+
+
 def test_without_a_picture_it_is_a_plain_llama_of_the_first_branch(model, prompt):
     from transformers import LlamaConfig, LlamaForCausalLM
 

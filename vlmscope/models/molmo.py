@@ -1,7 +1,6 @@
 """Molmo: CLIP tower over a global view and overlapping tiles, features added to the tokens (xl_vlms.md 4.4)."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from vlmscope.models import parts
@@ -9,8 +8,6 @@ from vlmscope.models.base import Family, ModelConfig, Site
 
 # The space in front belongs to it (xl_vlms.md 2.1).
 MOLMO = " User: {prompt} Assistant:"
-# What the published `config.json` leaves to the code; `MolmoVisionConfig` says the same.
-PUBLISHED = SimpleNamespace(num_hidden_layers=23, feature_layers=(-2, -9))
 
 
 def text_layers(config: ModelConfig) -> int:
@@ -30,9 +27,8 @@ def text_width(config: ModelConfig) -> int:
 
 def unused_vision_layers(config: ModelConfig) -> frozenset[int]:
     """Vision blocks above the highest one that is read: executed and recorded, without effect."""
-    vision = getattr(config, "vision_config", None) or PUBLISHED
-    layers = vision.num_hidden_layers
-    return frozenset(range(max(layer % layers for layer in vision.feature_layers) + 1, layers))
+    layers = config.vision_config.num_hidden_layers
+    return frozenset(range(max(layer % layers for layer in config.vision_config.feature_layers) + 1, layers))
 
 
 def vision_positions(config: ModelConfig, width: int, height: int) -> int:

@@ -39,12 +39,14 @@ class MolmoConfig(PreTrainedConfig):
     additional_vocab_size  rows of the second embedding table; the unembedding lacks them
     max_crops              tiles of a picture at most, the global view not counted
     overlap_margins        patches of a tile that the tile before and the tile after it show better
-    image_token_id         stands for one image position; the third row of the second table
+    image_token_index      stands for one image position, the third row of the second table; also `image_token_id`
     """
 
     model_type = "molmo"
     sub_configs = {"vision_config": MolmoVisionConfig}  # noqa: RUF012
     keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012
+    # A field of the other name would be held to the vocabulary, with a warning.
+    attribute_map = {"image_token_id": "image_token_index"}  # noqa: RUF012
     default_theta = 1_000_000.0
 
     vision_config: dict | PreTrainedConfig | None = None
@@ -65,15 +67,15 @@ class MolmoConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     max_crops: int = 12
     overlap_margins: list[int] | tuple[int, ...] = (4, 4)
-    image_token_id: int | None = None
+    image_token_index: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not isinstance(self.vision_config, MolmoVisionConfig):
             self.vision_config = MolmoVisionConfig(**(self.vision_config or {}))
         if self.embedding_size is None:
             self.embedding_size = self.vocab_size
-        if self.image_token_id is None:
-            self.image_token_id = self.embedding_size + 2
+        if self.image_token_index is None:
+            self.image_token_index = self.embedding_size + 2
         super().__post_init__(**kwargs)
         for name in UNSUPPORTED:
             if getattr(self, name, None):

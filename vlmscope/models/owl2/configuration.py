@@ -4,6 +4,8 @@ from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
 
+from vlmscope.errors import VlmscopeError
+
 
 class OwlVisionConfig(PreTrainedConfig):
     """The vision encoder; defaults are those of the published model."""
@@ -52,21 +54,31 @@ class OwlVisualConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.visual_model = _as_config(self.visual_model, OwlVisionConfig)
         self.visual_abstractor = _as_config(self.visual_abstractor, OwlAbstractorConfig)
+        widths = {self.visual_model.hidden_size}
+        widths |= {self.visual_abstractor.encoder_hidden_size, self.visual_abstractor.hidden_size}
+        if len(widths) > 1:
+            raise VlmscopeError(
+                f"Queries and patches differ in width ({sorted(widths)}), yet they are attended to together.",
+                where="visual_config in config.json of the checkpoint",
+                instead="one number for hidden_size of both parts and for encoder_hidden_size",
+            )
         super().__post_init__(**kwargs)
 
 
 class OwlConfig(LlamaConfig):
     """A Llama-2 configuration with the visual parts; defaults are those of the published 7B model.
 
-    image_token_id   stands for one image position in `input_ids`. It lies outside the vocabulary (the published
-                     model has no row for it), so it is never looked up.
+    image_token_index   stands for one image position in `input_ids`; also called `image_token_id`. It lies outside the
+                        vocabulary (the published model has no row for it), so it is never looked up.
     """
 
     model_type = "mplug_owl2"
+    # A field of the other name would be held to the vocabulary, with a warning.
+    attribute_map = {"image_token_id": "image_token_index"}  # noqa: RUF012
     sub_configs = {"visual_config": OwlVisualConfig}  # noqa: RUF012
 
     visual_config: dict | PreTrainedConfig | None = None
-    image_token_id: int = -200
+    image_token_index: int = -200
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.visual_config = _as_config(self.visual_config, OwlVisualConfig)
