@@ -262,6 +262,49 @@ def idefics3(words: Any) -> tuple[Any, Any]:
     return config, Idefics3ImageProcessorPil(size={"longest_edge": 112}, max_image_size={"longest_edge": 28})
 
 
+# ---- classes of our own -------------------------------------------------------------------------------------------
+
+
+def mplug_owl2(words: Any) -> tuple[Any, Any]:
+    """4 patches read by 4 queries through 2 abstractor blocks; a decoder with a branch per modality."""
+    from transformers import CLIPImageProcessorPil
+
+    from vlmscope.models.owl2.configuration import OwlConfig
+
+    tower = {"hidden_size": 16, "intermediate_size": 40, "num_attention_heads": 2}
+    config = OwlConfig(
+        **TEXT | {"initializer_range": 0.2},
+        visual_config={
+            "visual_model": {**tower, "num_hidden_layers": 3, "image_size": 14, "patch_size": 7},
+            "visual_abstractor": {
+                **tower,
+                "encoder_hidden_size": 16,
+                "num_hidden_layers": 2,
+                "grid_size": 2,
+                "num_learnable_queries": 4,
+            },
+        },
+    )
+    return config, CLIPImageProcessorPil(**SQUARE)
+
+
+def molmo(words: Any) -> tuple[Any, Any]:
+    """A low-resolution view and up to four overlapping crops of 64 patches, pooled by 2 x 2."""
+    from vlmscope.models.molmo_hf.configuration import MolmoConfig
+
+    vision = {"hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = MolmoConfig(
+        **TEXT | {"intermediate_size": 112},
+        num_key_value_heads=2,
+        additional_vocab_size=8,
+        overlap_margins=[2, 2],
+        max_crops=4,
+        vision_config={**vision, "image_size": 32, "patch_size": 4, "feature_layers": [-2, -3]},
+    )
+    # Its processor cuts pictures by the geometry in the configuration; there is no file of its own.
+    return config, words
+
+
 # ---- others ------------------------------------------------------------------------------------------------------
 
 INTERNVL = {
@@ -319,6 +362,8 @@ def clip(words: Any) -> tuple[Any, Any]:
 
 
 BUILDERS = {
+    "mplug_owl2": Builder(mplug_owl2, special=()),
+    "molmo": Builder(molmo, special=(), pictures=((28, 28), (14, 90), (50, 13), (80, 80))),
     "llava_next": Builder(llava_next),
     "llava_next_llama3": Builder(llava_next),
     "llava": Builder(llava),

@@ -48,7 +48,7 @@ def processor(folder: Path, config: ModelConfig) -> Any:
 
 BLOCK = "model.transformer.blocks.{l}"
 
-FAMILY_DRAFT = Family(
+FAMILY = Family(
     name="molmo",
     model_class="vlmscope.models.molmo_hf.modeling.MolmoForConditionalGeneration",
     processor=processor,

@@ -83,7 +83,7 @@ def processor(folder: Path, config: ModelConfig) -> Any:
 BLOCK = "model.layers.{l}"
 QUERIES = "model.visual_abstractor.encoder.layers.{l}"
 
-FAMILY_DRAFT = Family(
+FAMILY = Family(
     name="mplug_owl2",
     model_class="vlmscope.models.owl2.modeling.MPLUGOwl2ForConditionalGeneration",
     processor=processor,
