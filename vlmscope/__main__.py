@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("inspect", help="what a shard, index or table holds").add_argument("file", type=Path)
     verbs.add_parser("show", help="tables as text").add_argument("file", type=Path, nargs="+")
-    verbs.add_parser("sites", help="named places of a model family").add_argument("family")
+    verbs.add_parser("sites", help="named places of a model or family").add_argument("name")
     verbs.add_parser("check", help="check a configuration").add_argument(
         "file", nargs="?", default="config.yaml", type=Path
     )
@@ -82,10 +82,14 @@ def _tables(paths: list[Path]) -> str:
 
 
 def _sites(chosen: argparse.Namespace) -> str:
+    from vlmscope import config
     from vlmscope.models.base import family
 
-    rows = [f"{'site':16} {'side':7} {'positions':10} path"]
-    rows += [f"{name:16} {s.side:7} {s.stream:10} {s.path}" for name, s in family(chosen.family).sites.items()]
+    # A model of the embedded catalogue stands for its family; any other word must be a family itself.
+    models = config.default().models
+    kind = family(models[chosen.name].family if chosen.name in models else chosen.name)
+    rows = [f"{'site':16} {'side':7} {'positions':10} path (family {kind.name})"]
+    rows += [f"{name:16} {site.side:7} {site.stream:10} {site.path}" for name, site in kind.sites.items()]
     return "\n".join(rows)
 
 

@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
 HEAD = """# Model families
 
 A family is one file in `vlmscope/models/`. The tables below are printed from these files;
-`python -m vlmscope sites FAMILY` prints one of them. `tests/contract/test_families.py` checks every family x site on a
+`python -m vlmscope sites MODEL` prints one of them. `tests/contract/test_families.py` checks every family x site on a
 tiny, randomly initialised model:
 
 - the site exists in every layer, has the stated width, and reading it changes no logit;
