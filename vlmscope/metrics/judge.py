@@ -1,13 +1,14 @@
 """Judging free answers of LingoQA: the Lingo-Judge classifier and its offline stand-in (mmneuron.md 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics import text
 
+Key = TypeVar("Key", bound=Hashable)
 STAND_IN = "token_f1"
 # Tokens of the classifier; longer texts are cut at the end.
 LONGEST = 512
@@ -27,9 +28,9 @@ def token_f1(prediction: str, reference: str) -> bool:
     return same or text.token_f1(prediction, reference) >= 0.5
 
 
-def any_right(groups: Sequence[str], right: Sequence[bool]) -> dict[str, bool]:
+def any_right(groups: Sequence[Key], right: Sequence[bool]) -> dict[Key, bool]:
     """Per question, whether any of its rows is right; questions in the order of their first row."""
-    questions: dict[str, bool] = {}
+    questions: dict[Key, bool] = {}
     for group, is_right in zip(groups, right, strict=True):
         questions[group] = questions.get(group, False) or bool(is_right)
     return questions

@@ -96,14 +96,10 @@ def _judged(
     else:
         right = lingo.right(questions, references, predictions)
     keys = [(condition, sample.group) for condition, sample, _ in pairs]
-    # Keeps the order of the answers: the table's bytes must not depend on hashing.
-    best: dict[tuple[str, str], bool] = {}
-    for key, agrees in zip(keys, right, strict=True):
-        best[key] = best.get(key, False) or bool(agrees)
     metric = STAND_IN if lingo is None else JUDGED
     rows: Rows = [
         {"condition": condition, "group": group, "metric": metric, "score": float(agrees)}
-        for (condition, group), agrees in best.items()
+        for (condition, group), agrees in judges.any_right(keys, right).items()
     ]
     return pl.DataFrame(rows, schema=SCORES)
 
