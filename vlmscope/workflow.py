@@ -132,6 +132,9 @@ def imports(path: str) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found += _files(node.module)
             found += [file for name in node.names for file in _files(f"{node.module}.{name.name}")]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{PACKAGE}."):
+            # A class named by its dotted path is loaded at run time; its module counts like an import.
+            found += _files(node.value) + _files(node.value.rpartition(".")[0])
     return tuple(sorted(set(found)))
 
 

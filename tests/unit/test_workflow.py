@@ -119,6 +119,11 @@ def test_the_checkout_itself_has_a_digest_for_every_script():
     assert len(set(digests)) == len(scripts) and all(re.fullmatch(r"[0-9a-f]{16}", one) for one in digests)
 
 
+def test_a_model_class_named_by_its_dotted_path_is_in_the_closure():
+    assert "vlmscope/models/owl2/modeling.py" in workflow.closure("vlmscope/models/mplug_owl2.py")
+    assert "vlmscope/models/molmo_hf/modeling.py" in workflow.closure("vlmscope/models/molmo.py")
+
+
 def test_masking_is_not_in_the_closure_of_untouched_captures():
     reached = workflow.closure("scripts/capture_shard.py")
     assert "vlmscope/capture/taps.py" in reached
