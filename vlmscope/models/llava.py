@@ -13,16 +13,10 @@ def vision_positions(config: ModelConfig, width: int, height: int) -> int:
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
-    """Pillow image processor and tokenizer; geometry that old processor files lack comes from the model."""
-    from transformers import AutoTokenizer, CLIPImageProcessorPil, LlavaProcessor
+    """CLIP's Pillow image processor and the tokenizer."""
+    from transformers import CLIPImageProcessorPil, LlavaProcessor
 
-    return LlavaProcessor(
-        image_processor=CLIPImageProcessorPil.from_pretrained(folder),
-        tokenizer=AutoTokenizer.from_pretrained(folder),
-        patch_size=config.vision_config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,
-    )
+    return parts.llava_processor(LlavaProcessor, CLIPImageProcessorPil, folder, config)
 
 
 FAMILY = Family(

@@ -25,16 +25,10 @@ def vision_positions(config: ModelConfig, width: int, height: int) -> int:
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
-    """Pillow image processor and tokenizer; geometry that old processor files lack comes from the model."""
-    from transformers import AutoTokenizer, LlavaNextImageProcessorPil, LlavaNextProcessor
+    """The Pillow image processor that cuts tiles, and the tokenizer."""
+    from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
-    return LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil.from_pretrained(folder),
-        tokenizer=AutoTokenizer.from_pretrained(folder),
-        patch_size=config.vision_config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,
-    )
+    return parts.llava_processor(LlavaNextProcessor, LlavaNextImageProcessorPil, folder, config)
 
 
 FAMILY = Family(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,3 +158,16 @@ def without_video(kind: type, pictures: Any, words: Any, **options: Any) -> Any:
     still = type(kind.__name__, (kind,), {"check_argument_for_proper_class": accept})
     video = SimpleNamespace(merge_size=2, temporal_patch_size=2, model_input_names=[])
     return still(image_processor=pictures, tokenizer=words, video_processor=video, **options)
+
+
+def llava_processor(kind: Any, images: Any, folder: Path, config: ModelConfig) -> Any:
+    """A processor of the LLaVA kind; geometry that old processor files lack comes from the model."""
+    from transformers import AutoTokenizer
+
+    return kind(
+        image_processor=images.from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,
+    )
