@@ -1,8 +1,12 @@
 """Checkpoints: resolve a name to a folder, load model and processor from it. Safetensors only, no remote code."""
 
+import contextlib
+import gc
 import importlib
 import importlib.util
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,9 @@ from typing import Any
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Family, family
 from vlmscope.store import files
+
+# What every model class and processor of transformers imports.
+SHARED = ("transformers.modeling_utils", "transformers.processing_utils")
 
 
 @dataclass(frozen=True)
@@ -99,26 +106,49 @@ def _commit(folder: Path) -> str:
 
 
 def slim_imports() -> None:
-    """Keep scikit-learn and scipy out of the model import (1.6 of 4 CPU s) and explain a broken torchvision.
+    """Import what every model class needs in about half the time, and explain a broken torchvision.
 
-    transformers pulls them in for assisted generation and detection losses only, which are not used here. A
-    torchvision that does not match its torch breaks every processor with a message that names neither.
+    scikit-learn and scipy stay out: transformers pulls them in for assisted generation and detection losses only, which
+    are not used here. The search for circular garbage rests meanwhile: it would walk over all modules again and again,
+    to find none. Both are measured in docs/performance.md. A torchvision that does not match its torch breaks every
+    processor with a message that names neither.
     """
-    import transformers.utils
-    import transformers.utils.import_utils
+    with contextlib.nullcontext() if SHARED[0] in sys.modules else _collector_resting():
+        import transformers.utils
+        import transformers.utils.import_utils
 
-    # Both modules hold the name; models import it from either.
-    for module in (transformers.utils, transformers.utils.import_utils):
-        module.is_sklearn_available = module.is_scipy_available = lambda: False
-    if importlib.util.find_spec("torchvision") is not None:
-        try:
-            importlib.import_module("torchvision")
-        except (ImportError, RuntimeError) as error:
-            raise VlmscopeError(
-                f"torchvision is installed but does not fit this torch: {error}",
-                where="the Python environment",
-                instead="pip uninstall torchvision (it is not needed), or install the pair that belongs together",
-            ) from error
+        # Both modules hold the name; models import it from either.
+        for module in (transformers.utils, transformers.utils.import_utils):
+            module.is_sklearn_available = module.is_scipy_available = lambda: False
+        _check_torchvision()
+        for name in SHARED:
+            importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _collector_resting() -> Iterator[None]:
+    """No search for circular garbage inside; objects that are there at the end are never looked at again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+def _check_torchvision() -> None:
+    if importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise VlmscopeError(
+            f"torchvision is installed but does not fit this torch: {error}",
+            where="the Python environment",
+            instead="pip uninstall torchvision (it is not needed), or install the pair that belongs together",
+        ) from error
 
 
 def _class(library: Any, name: str) -> Any:
