@@ -165,7 +165,10 @@ def test_a_cut_official_file_is_named(dataset, file, worn):
     words = failed(worn, target, "--forcerun", "data_samples", log=log, lost=(target,))
     assert f"The file {file.split('/')[-1]} is damaged or cut" in words
     assert f"where: results/data/{dataset}/drawn/{file}" in words
-    assert "instead: fetch it again" in words
+    assert f"instead: draw the dataset anew: snakemake results/data/{dataset}/raw.json --force" in words
+    worn.run(f"results/data/{dataset}/raw.json", "--force", "--cores", "1")
+    worn.run(target, "--cores", "1")
+    assert len(pl.read_parquet(worn.folder / target))
 
 
 @pytest.mark.parametrize(

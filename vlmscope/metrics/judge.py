@@ -36,14 +36,6 @@ def any_right(groups: Sequence[Key], right: Sequence[bool]) -> dict[Key, bool]:
     return questions
 
 
-def question_score(groups: Sequence[str], right: Sequence[bool]) -> float:
-    """Share of questions with a right row, 0 to 1."""
-    questions = any_right(groups, right)
-    if not questions:
-        raise VlmscopeError("There are no judged answers.", instead="generate answers first")
-    return sum(questions.values()) / len(questions)
-
-
 class LingoJudge:
     """A sequence classifier with one logit; above 0 the answer is right. Loaded when first asked."""
 

@@ -11,6 +11,8 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.store.files import publish
 
 Schema = Mapping[str, Any]
+# Columns that a message names before it counts.
+MOST_NAMED = 5
 
 
 def write(frame: pl.DataFrame, target: str | Path, schema: Schema) -> None:
@@ -40,15 +42,29 @@ def read(path: str | Path, schema: Schema) -> pl.DataFrame:
 
 
 def _checked(frame: pl.DataFrame, schema: Schema, where: str) -> pl.DataFrame:
-    have, want = dict(frame.schema), dict(schema)
-    if list(have) != list(want) or any(have[name] != kind for name, kind in want.items()):
+    if problems := _differences(dict(frame.schema), dict(schema)):
         raise VlmscopeError(
-            f"The table has columns {_words(have)}; its schema asks for {_words(want)}.",
+            "The table does not match its schema: " + "; ".join(problems) + ".",
             where=where,
             instead="delete it and run snakemake again; if you made it yourself, follow docs/formats.md",
         )
     return frame
 
 
-def _words(schema: Schema) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in schema.items())
+def _differences(have: dict[str, Any], want: dict[str, Any]) -> list[str]:
+    """What sets the columns of a table apart from those of its schema; tables may have dozens that agree."""
+    lacking = [f"{name} ({kind})" for name, kind in want.items() if name not in have]
+    unknown = [name for name in have if name not in want]
+    other = [f"{name} is {have[name]} instead of {kind}" for name, kind in want.items() if have.get(name, kind) != kind]
+    found = [f"it lacks {_few(lacking)}"] if lacking else []
+    found += [f"it has unknown columns {_few(unknown)}"] if unknown else []
+    found += [_few(other)] if other else []
+    if not found and list(have) != list(want):
+        found = [f"its columns should stand in the order {', '.join(want)}"]
+    return found
+
+
+def _few(names: list[str]) -> str:
+    """The first names, and how many more."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -99,6 +99,22 @@ def test_json_that_does_not_parse_is_named(tmp_path, content):
     assert caught.value.where == str(path) and SOURCE in caught.value.instead
 
 
+def test_a_drawn_file_is_drawn_anew_and_not_fetched(tmp_path):
+    path = tmp_path / "drawn" / "val" / "x.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{")
+    with pytest.raises(VlmscopeError) as caught:
+        base.read_json(path, SOURCE)
+    # A folder of the user's own that happens to have this name has no manifest beside it.
+    assert SOURCE in caught.value.instead
+    (tmp_path / "raw.json").write_text("{}")
+    for damage in (lambda: None, path.unlink):
+        damage()
+        with pytest.raises(VlmscopeError) as caught:
+            base.read_json(path, SOURCE)
+        assert caught.value.instead == f"draw the dataset anew: snakemake {tmp_path}/raw.json --force"
+
+
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_a_table_gives_its_columns_and_fills_optional_ones(tmp_path, ending):
     path = base.write_table(pl.DataFrame({"a": ["1", 'x, "y"\nz'], "b": ["", "é"]}), tmp_path / f"t{ending}")
