@@ -1,3 +1,4 @@
+import hashlib
 import threading
 import types
 from pathlib import Path
@@ -22,6 +23,13 @@ def server(monkeypatch):
         thread.join()
 
 
+def listed(name, content):
+    """What the hub tells of a file; digests of weights alone, as in reality."""
+    large = name.endswith((".safetensors", ".bin", ".parquet"))
+    lfs = types.SimpleNamespace(sha256=hashlib.sha256(content).hexdigest()) if large else None
+    return types.SimpleNamespace(rfilename=name, size=len(content), lfs=lfs)
+
+
 @pytest.fixture
 def fake_hub(monkeypatch):
     """A repository of the hub; what is asked for is written to the folder."""
@@ -29,11 +37,11 @@ def fake_hub(monkeypatch):
     repository, asked = {}, []
 
     class Api:
-        def repo_info(self, repo, repo_type, revision):
+        def repo_info(self, repo, repo_type, revision, files_metadata):
             if not repository:
                 raise huggingface_hub.errors.OfflineModeIsEnabled("no network")
-            siblings = [types.SimpleNamespace(rfilename=name) for name in repository]
-            return types.SimpleNamespace(sha=COMMIT, siblings=siblings)
+            told = [listed(name, content) for name, content in repository.items()]
+            return types.SimpleNamespace(sha=COMMIT, siblings=told if files_metadata else [])
 
     def snapshot_download(repo, repo_type, revision, local_dir, allow_patterns):
         asked.append((repo, repo_type, revision, tuple(allow_patterns)))
@@ -44,4 +52,4 @@ def fake_hub(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    return types.SimpleNamespace(repository=repository, asked=asked)
+    return types.SimpleNamespace(repository=repository, asked=asked, fetch=snapshot_download)
