@@ -19,22 +19,43 @@ def zeroed(loaded: Loaded, units: Units) -> Iterator[None]:
 
     Bit-equal to zeroing the activations themselves (mmneuron.md 2.4), costs nothing per step and works with fused
     kernels. The columns come back bit-equal afterwards, also after an exception. Captures inside the block still
-    see the activations before the cut.
+    see the activations before the cut. Where a weight is packed (quantised) or elsewhere (offloaded), the units are
+    cut from what enters the module instead, which is the same.
     """
-    saved = []
-    try:
+    # Last in, first out: a unit named twice gets back what it had before the first cut.
+    with contextlib.ExitStack() as cuts:
         for name, layers in units.items():
             site = loaded.family.site(name)
             for layer, members in layers.items():
-                weight = taps.module_at(loaded.model, site.columns, layer).weight
-                index = torch.as_tensor(members, dtype=torch.long, device=weight.device)
-                saved.append((weight, index, weight.data[:, index].clone()))
-                weight.data[:, index] = 0
+                module = taps.module_at(loaded.model, site.columns, layer)
+                within_reach = module.weight.is_floating_point() and not module.weight.is_meta
+                cuts.enter_context((_without_columns if within_reach else _without_input)(module, members))
+        yield
+
+
+@contextlib.contextmanager
+def _without_columns(module: torch.nn.Module, members: Sequence[int]) -> Iterator[None]:
+    weight = module.weight
+    index = torch.as_tensor(members, dtype=torch.long, device=weight.device)
+    columns = weight.data[:, index].clone()
+    weight.data[:, index] = 0
+    try:
         yield
     finally:
-        # Last in, first out: a unit named twice gets back what it had before the first cut.
-        for weight, index, columns in reversed(saved):
-            weight.data[:, index] = columns
+        weight.data[:, index] = columns
+
+
+@contextlib.contextmanager
+def _without_input(module: torch.nn.Module, members: Sequence[int]) -> Iterator[None]:
+    """Wraps `forward`, which runs after every hook on the input: captures see the units before the cut."""
+    whole, cut, own = module.forward, _silence(list(members)), vars(module).get("forward")
+    module.forward = lambda value: whole(cut(value))
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ def module_at(model: nn.Module, path: str, layer: int = 0) -> nn.Module:
 def reading(loaded: Loaded, site: Site, layers: Sequence[int], see: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Call `see(layer, tensor)` whenever a layer of the site is computed; hooks are gone afterwards, come what may.
 
+    A tensor lies where its layer does: a model spread over GPUs hands them out on several devices.
     Raises AttributeError where the model lacks a module of that path.
     """
     handles = []
@@ -88,9 +89,10 @@ class Counter:
         self.fired = torch.zeros(len(take.layers), width, dtype=torch.int64, device=device)
         self.total = torch.zeros(len(take.layers), width, dtype=torch.float64, device=device)
         self.seen = 0
-        self.weight = torch.ones(0, device=device)
-        self.above = torch.empty(0, width, device=device)
         self.mask: Tensor | None = None
+        # By device: the layers of a large model lie on several.
+        self.weights: dict[torch.device, Tensor] = {}
+        self.above: dict[torch.device, Tensor] = {}
 
     def begin(self, mask: Tensor | None) -> None:
         """Positions of the coming batch; None counts every position of every tile."""
@@ -104,26 +106,32 @@ class Counter:
         """
         flat, row = value.reshape(-1, value.shape[-1]), self.take.layers.index(layer)
         if row == 0:
-            self._weigh(len(flat))
-        torch.gt(flat, 0, out=self.above)
-        self.fired[row] += (self.weight @ self.above).to(torch.int64)
+            self.weights.clear()
+            self.seen += len(flat) if self.mask is None else int(self.mask.sum())
+        weight, above = self._space(flat)
+        torch.gt(flat, 0, out=above)
+        self.fired[row] += (weight @ above).to(self.fired)
         # Sums of a batch in float32, over batches in float64: cheap, and exact to 1e-6 of the sum.
-        self.total[row] += self.weight @ flat if flat.dtype == torch.float32 else self._sum(flat)
+        self.total[row] += (weight @ flat if flat.dtype == torch.float32 else _sum(flat, weight)).to(self.total)
 
-    def _weigh(self, positions: int) -> None:
-        """Weights and work space of a batch, kept as long as the shape stays."""
-        if len(self.above) != positions:
-            self.above = self.above.new_empty(positions, self.above.shape[1])
-        self.weight = self.above.new_ones(positions) if self.mask is None else self.mask.flatten().float()
-        self.seen += positions if self.mask is None else int(self.mask.sum())
-
-    def _sum(self, flat: Tensor) -> Tensor:
-        """Column sums of 16-bit activations, added up in float32."""
-        return (flat * self.weight.to(flat.dtype)[:, None]).sum(0, dtype=torch.float32)
+    def _space(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights of the batch's positions, and work space, kept as long as the shape stays; both beside the layer."""
+        place = flat.device
+        if place not in self.weights:
+            ones = torch.ones(len(flat), device=place)
+            self.weights[place] = ones if self.mask is None else self.mask.flatten().to(place, torch.float32)
+        if place not in self.above or self.above[place].shape != flat.shape:
+            self.above[place] = torch.empty(flat.shape, device=place)
+        return self.weights[place], self.above[place]
 
     def result(self) -> dict[str, Any]:
         """Arrays as they go into a shard."""
         return {"fired": self.fired.cpu().numpy(), "total": self.total.cpu().numpy(), "seen": self.seen}
+
+
+def _sum(flat: Tensor, weight: Tensor) -> Tensor:
+    """Column sums of 16-bit activations, added up in float32."""
+    return (flat * weight.to(flat.dtype)[:, None]).sum(0, dtype=torch.float32)
 
 
 class Keeper:
@@ -137,32 +145,38 @@ class Keeper:
         self.take, self.device, self.width = take, device, width
         self.blocks: list[dict[str, Any]] = []
         self.mask: Tensor | None = None
+        self.places: Tensor | None = None
         self.layers: dict[int, Any] = {}
 
     def begin(self, mask: Tensor) -> None:
         """Positions of the coming batch, bool [sample, token]."""
-        self.mask, self.layers = mask, {}
+        # Places are found once: selecting by truth values would make a GPU wait at every layer.
+        self.mask, self.places, self.layers = mask, mask.flatten().nonzero().squeeze(1), {}
 
     def see(self, layer: int, value: Tensor) -> None:
         """Reduce one layer of the batch, [sample, token, unit], on the device."""
         if self.take.keep == "mean":
-            weight = self.mask.to(torch.float32)
+            weight = self.mask.to(value.device, torch.float32)
             summed = torch.einsum("st,std->sd", weight, value.float())
             self.layers[layer] = summed / weight.sum(1, keepdim=True).clamp(min=1)
         elif self.take.keep == "top":
-            self.layers[layer] = value[self.mask].float().topk(self.take.k, dim=-1)
+            self.layers[layer] = self._picked(value).float().topk(self.take.k, dim=-1)
         else:
-            self.layers[layer] = value[self.mask]
+            self.layers[layer] = self._picked(value)
+
+    def _picked(self, value: Tensor) -> Tensor:
+        """States at the batch's positions, [row, unit]."""
+        return value.flatten(0, 1).index_select(0, self.places.to(value.device))
 
     def end(self, rows: Sequence[int], inputs: dict[str, Tensor]) -> None:
         """Move the batch to the host in one copy and note which row belongs to which sample and token."""
         order = [self.layers[layer] for layer in self.take.layers]
         block: dict[str, Any] = {}
         if self.take.keep == "top":
-            block["values"] = torch.stack([one.values for one in order], 1).cpu()
-            block["units"] = torch.stack([one.indices for one in order], 1).to(torch.int32).cpu()
+            block["values"] = _stacked([one.values for one in order]).cpu()
+            block["units"] = _stacked([one.indices for one in order]).to(torch.int32).cpu()
         else:
-            block["values"] = torch.stack(order, 1).cpu()
+            block["values"] = _stacked(order).cpu()
         if self.take.keep == "mean":
             places = torch.stack([torch.arange(len(rows)), torch.full((len(rows),), -1)], 1)
             tokens = torch.full((len(rows),), -1)
@@ -190,3 +204,8 @@ class Keeper:
         named = {"values": torch.zeros(shape)} | ({"units": torch.zeros(shape).int()} if self.take.k else {})
         named |= dict.fromkeys(("sample", "position", "token"), torch.zeros(0, dtype=torch.int32))
         return {key: value.numpy() for key, value in named.items()}
+
+
+def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    """[row, layer, unit] where the first layer lies: the layers of a large model lie on several devices."""
+    return torch.stack([layer.to(layers[0].device) for layer in layers], 1)

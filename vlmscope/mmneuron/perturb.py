@@ -109,9 +109,11 @@ def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
         forward(loaded, batch)
     # Rows end at different places, so the head is applied to the picked states, not to every position.
     ends = batch.inputs["attention_mask"].sum(1) - 1
-    picked = seen[last][torch.arange(len(ends), device=ends.device), ends]
+    # The last layer of a large model may lie on another GPU than its inputs.
+    states = seen[last].to(ends.device)
+    picked = states[torch.arange(len(ends), device=ends.device), ends]
     norm, head = (taps.module_at(loaded.model, path) for path in (loaded.family.norm, loaded.family.head))
-    return seen[last].float(), head(norm(picked)).double().log_softmax(-1)
+    return states.float(), head(norm(picked)).to(ends.device).double().log_softmax(-1)
 
 
 def from_files(

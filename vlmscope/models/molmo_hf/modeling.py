@@ -25,7 +25,7 @@ class MolmoPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["MolmoBlock", "ResidualBlock"]  # noqa: RUF012
+    _no_split_modules = ["MolmoBlock", "VisionBackbone", "SplitEmbedding"]  # noqa: RUF012
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -69,10 +69,11 @@ class MolmoModel(MolmoPreTrainedModel):
         # Crops that only fill up a batch stand nowhere; leaving them out saves time and keeps them out of counts.
         is_used = (image_input_idx >= 0).any(-1)
         masks = None if image_masks is None else image_masks[is_used]
-        features = self.vision_backbone(pixel_values[is_used].to(self.dtype), masks)
+        # The backbone of a model spread over GPUs may lie on another than the table.
+        features = self.vision_backbone(pixel_values[is_used].to(self.dtype), masks).to(embeds)
         row, _, _ = (image_input_idx >= 0).nonzero(as_tuple=True)
         places = image_input_idx[image_input_idx >= 0] + row * embeds.shape[1]
-        shown = features[image_input_idx[is_used] >= 0].to(embeds.dtype)
+        shown = features[image_input_idx[is_used] >= 0]
         return embeds.flatten(0, 1).index_add(0, places, shown).view_as(embeds)
 
     @merge_with_config_defaults

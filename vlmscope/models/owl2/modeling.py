@@ -26,7 +26,7 @@ class OwlPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["OwlDecoderLayer", "VisionLayer", "AbstractorLayer"]  # noqa: RUF012
+    _no_split_modules = ["OwlDecoderLayer", "VisionModel", "VisualAbstractor"]  # noqa: RUF012
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keys_to_ignore_on_load_unexpected = list(DROPPED)  # noqa: RUF012
     _supports_flash_attn = True
@@ -80,7 +80,8 @@ class OwlModel(OwlPreTrainedModel):
             )
         if pixel_values is None:
             return embeds
-        return embeds.masked_scatter(is_image[..., None], self.get_image_features(pixel_values).to(embeds.dtype))
+        # The tower of a model spread over GPUs may lie on another than the table.
+        return embeds.masked_scatter(is_image[..., None], self.get_image_features(pixel_values).to(embeds))
 
     @merge_with_config_defaults
     @capture_outputs
