@@ -21,6 +21,7 @@ ROWS = (
     {"workflow", "layout", "fetch", "config_files"},
     # Typed settings. Methods take plain values, so the configuration stands above them and not below.
     {"config"},
+    {"settings"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
     # Deviation: edits share the hooks' way to find a module (capture.taps), so they stand one step above capture.
     {"edits"},

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.settings import mmneuron
+from vlmscope.settings.base import Name, Section
+from vlmscope.settings.mmneuron import MMNeuron
 
-# Names become parts of paths and wildcards, so they must be harmless in both.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
 
 
 class Run(Section):
@@ -75,11 +77,34 @@ class Take(Section):
     """One quantity to keep from every forward pass."""
 
     site: str = Field(pattern=r"^[a-z_]+(\[\d+\])?$", description="place in the forward pass, [layer] for a single one")
-    where: Literal["all", "image", "text", "last", "answer", "emitting"] = Field(
+    where: Literal["all", "image", "text", "last", "answer", "emitting", "word", "at"] = Field(
         "all",
-        description="token positions; answer: written tokens, emitting: those that predicted them (run: generate)",
+        description="token positions; answer: written tokens, emitting: those that predicted them, word: those that "
+        "predicted the beginning of one of `words` in the answer (all three with run: generate), at: by number",
     )
-    keep: str = Field("counts", pattern=r"^(values|counts|mean|top\(\d+\))$", description="what is stored of them")
+    keep: str = Field(
+        "counts",
+        pattern=r"^(values|counts|mean|first|top\(\d+\))$",
+        description="what is stored of them; first: the values of the first position of each sample",
+    )
+    words: list[Word] = Field([], description="whole words to look for, in any case (where: word)")
+    at: list[int] = Field([], description="numbers of positions, negative ones from the end of the text (where: at)")
+    units: list[Annotated[int, Field(ge=0)]] = Field([], description="units to keep; empty means all")
+
+    @model_validator(mode="after")
+    def _lists_fit(self) -> "Take":
+        for where, name in (("word", "words"), ("at", "at")):
+            if bool(getattr(self, name)) != (self.where == where):
+                raise ValueError(f"`{name}` must be listed with `where: {where}`, and only then")
+        for name in ("words", "at", "units"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"`{name}` lists something twice")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lists(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Lists that a take does not have are left out: its text changes only when it does."""
+        return {key: value for key, value in dump(self).items() if value != []}
 
 
 class Capture(Section):
@@ -100,78 +125,6 @@ class Capture(Section):
     )
     shards: int = Field(1, ge=1, le=9999, description="files, and so parallel jobs, per dataset")
     take: list[Take] = Field(min_length=1, description="what to keep, all from one pass")
-
-
-class Identify(Section):
-    """Which neurons count as domain-specific (mmneuron.md 2.3)."""
-
-    top_rate: Share = Field(0.2, description="share of the neurons of a module kept by lowest entropy")
-    filter_rate: Share = Field(
-        0.5, description="quantile of firing probability that a neuron must exceed in one domain"
-    )
-    bar_rate: Share = Field(0.5, description="quantile of firing probability above which a domain owns the neuron")
-    assign: Literal["bar", "highest"] = Field(
-        "highest",
-        description="bar: to every domain above the bar (as published); highest: of those, only to the strongest",
-    )
-    compat_float32: bool = Field(False, description="compute in float32 as the released code does")
-
-
-class Generate(Section):
-    """How answers are written (mmneuron.md 2.5)."""
-
-    decode: Literal["greedy", "sampling"] = Field("greedy", description="sampling: T = 0.9, top-k 50, as published")
-    max_new_tokens: int = Field(8, ge=1, le=4096, description="most tokens per answer")
-    seed: int = Field(0, ge=0, description="seed of the per-sample generators (sampling only)")
-    official_rows: bool = Field(
-        False, description="one answer per LingoQA row, each judged by its own reference alone, as released"
-    )
-
-
-class Evaluate(Section):
-    """How answers are scored (mmneuron.md 6)."""
-
-    anls_threshold: Share = Field(1.0, description="ANLS cut; 1.0 as released, 0.5 in the DocVQA challenge")
-    med_metric: Literal["first_option", "official_any"] = Field(
-        "first_option", description="how the option is read off a medical answer"
-    )
-    com_metric: Literal["com_exact", "vqa_acc"] = Field(
-        "com_exact", description="com_exact: as released; vqa_acc: the official VQAv2 accuracy"
-    )
-    judge: Name = Field(
-        "token_f1", description="an entry of judges, or token_f1: an offline stand-in, named so in the tables"
-    )
-    bootstrap: int = Field(1000, ge=10, description="resamples behind intervals of non-binary scores")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap")
-
-
-class Condition(Section):
-    """One row of table 2: which modules' neurons are set to zero."""
-
-    name: Name = Field(description="short name in files")
-    label: str = Field(description="row label in the tables")
-    modules: list[Name] = Field([], description="modules whose neurons of the own domain are zeroed")
-
-
-class Effects(Section):
-    """Controls beside table 2: own domain, other domains, random neurons."""
-
-    condition: Name = Field("all", description="condition whose modules are masked")
-    samples: int = Field(100, ge=2, description="samples per domain")
-    random_seeds: list[int] = Field([0, 1, 2], min_length=1, description="draws of random neurons")
-
-
-class MMNeuron(Section):
-    """Domain-specific neurons (arXiv 2406.11193)."""
-
-    capture: Name = Field("domain_counts", description="capture that supplies the counts")
-    domains: list[Name] = Field(["ad", "med", "rs", "com", "doc"], description="order of the domains, always this")
-    columns: list[Name] = Field(["com", "med", "ad", "doc", "rs"], description="order of the columns in tables")
-    identify: Identify = Field(Identify(), description="selection of neurons")
-    generate: Generate = Field(Generate(), description="writing of answers")
-    evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
-    effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
-    conditions: dict[Name, list[Condition]] = Field(description="rows of table 2 per model family")
 
 
 class Config(Section):
@@ -196,42 +149,21 @@ class Config(Section):
 
 def _unknown_names(config: Config) -> list[str]:
     """References between sections that lead nowhere."""
-    wanted = [("run.mmneuron", name, config.models, "models") for name in config.run.mmneuron]
-    wanted += [("mmneuron.domains", name, config.datasets, "datasets") for name in config.mmneuron.domains]
-    wanted += [("mmneuron.capture", config.mmneuron.capture, config.captures, "captures")]
-    wanted += [
+    wanted = [
         (f"captures.{key}.data", name, config.datasets, "datasets")
         for key, capture in config.captures.items()
         for name in capture.data
     ]
-    if config.mmneuron.evaluate.judge != "token_f1":
-        wanted += [("mmneuron.evaluate.judge", config.mmneuron.evaluate.judge, config.judges, "judges")]
+    wanted += mmneuron.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
         if name not in known
     ]
-    for family, rows in config.mmneuron.conditions.items():
-        if [row.name for row in rows if not row.modules] != ["none"] or len({row.name for row in rows}) < len(rows):
-            problems.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
-    if not sorted(config.mmneuron.columns) == sorted(config.mmneuron.domains) == sorted(set(config.mmneuron.domains)):
-        problems.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
-    for name in config.run.mmneuron:
-        family = config.models[name].family if name in config.models else None
-        if family and family not in config.mmneuron.conditions:
-            known = ", ".join(config.mmneuron.conditions) or "none"
-            problems.append(f"mmneuron.conditions has no rows for family '{family}' of model '{name}' (known: {known})")
-    return problems
+    return problems + mmneuron.problems(config)
 
 
 def _default_tree() -> dict[str, Any]:
-    conditions = [
-        {"name": "none", "label": "None", "modules": []},
-        {"name": "lang", "label": "LLM", "modules": ["lang"]},
-        {"name": "vision", "label": "Vision Encoder", "modules": ["vision", "mmproj"]},
-        {"name": "mmproj", "label": "MLP Projector", "modules": ["mmproj"]},
-        {"name": "all", "label": "All", "modules": ["lang", "vision", "mmproj"]},
-    ]
     return {
         "models": {"llava": {"family": "llava_next", "label": "LLaVA-NeXT", "checkpoint": "weights/llava"}},
         "judges": {"lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"}},
@@ -250,7 +182,7 @@ def _default_tree() -> dict[str, Any]:
                 "take": [{"site": site} for site in ("mlp_gate", "vision_gate", "projector_gate")],
             }
         },
-        "mmneuron": {"conditions": {"llava_next": conditions}},
+        "mmneuron": mmneuron.DEFAULT,
     }
 
 

@@ -1,0 +1,123 @@
+"""Settings of system 1, domain-specific neurons."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field
+
+from vlmscope.settings.base import Name, Section, Share
+
+# Where a name stands, the name, the catalogue that must have it, what that is called.
+Reference = tuple[str, str, Iterable[str], str]
+
+
+class Identify(Section):
+    """Which neurons count as domain-specific (mmneuron.md 2.3)."""
+
+    top_rate: Share = Field(0.2, description="share of the neurons of a module kept by lowest entropy")
+    filter_rate: Share = Field(
+        0.5, description="quantile of firing probability that a neuron must exceed in one domain"
+    )
+    bar_rate: Share = Field(0.5, description="quantile of firing probability above which a domain owns the neuron")
+    assign: Literal["bar", "highest"] = Field(
+        "highest",
+        description="bar: to every domain above the bar (as published); highest: of those, only to the strongest",
+    )
+    compat_float32: bool = Field(False, description="compute in float32 as the released code does")
+
+
+class Generate(Section):
+    """How answers are written (mmneuron.md 2.5)."""
+
+    decode: Literal["greedy", "sampling"] = Field("greedy", description="sampling: T = 0.9, top-k 50, as published")
+    max_new_tokens: int = Field(8, ge=1, le=4096, description="most tokens per answer")
+    seed: int = Field(0, ge=0, description="seed of the per-sample generators (sampling only)")
+    official_rows: bool = Field(
+        False, description="one answer per LingoQA row, each judged by its own reference alone, as released"
+    )
+
+
+class Evaluate(Section):
+    """How answers are scored (mmneuron.md 6)."""
+
+    anls_threshold: Share = Field(1.0, description="ANLS cut; 1.0 as released, 0.5 in the DocVQA challenge")
+    med_metric: Literal["first_option", "official_any"] = Field(
+        "first_option", description="how the option is read off a medical answer"
+    )
+    com_metric: Literal["com_exact", "vqa_acc"] = Field(
+        "com_exact", description="com_exact: as released; vqa_acc: the official VQAv2 accuracy"
+    )
+    judge: Name = Field(
+        "token_f1", description="an entry of judges, or token_f1: an offline stand-in, named so in the tables"
+    )
+    bootstrap: int = Field(1000, ge=10, description="resamples behind intervals of non-binary scores")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+
+
+class Condition(Section):
+    """One row of table 2: which modules' neurons are set to zero."""
+
+    name: Name = Field(description="short name in files")
+    label: str = Field(description="row label in the tables")
+    modules: list[Name] = Field([], description="modules whose neurons of the own domain are zeroed")
+
+
+class Effects(Section):
+    """Controls beside table 2: own domain, other domains, random neurons."""
+
+    condition: Name = Field("all", description="condition whose modules are masked")
+    samples: int = Field(100, ge=2, description="samples per domain")
+    random_seeds: list[int] = Field([0, 1, 2], min_length=1, description="draws of random neurons")
+
+
+class MMNeuron(Section):
+    """Domain-specific neurons (arXiv 2406.11193)."""
+
+    capture: Name = Field("domain_counts", description="capture that supplies the counts")
+    domains: list[Name] = Field(["ad", "med", "rs", "com", "doc"], description="order of the domains, always this")
+    columns: list[Name] = Field(["com", "med", "ad", "doc", "rs"], description="order of the columns in tables")
+    identify: Identify = Field(Identify(), description="selection of neurons")
+    generate: Generate = Field(Generate(), description="writing of answers")
+    evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
+    effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
+    conditions: dict[Name, list[Condition]] = Field(description="rows of table 2 per model family")
+
+
+def names(config: Any) -> list[Reference]:
+    """References to the catalogues."""
+    own = config.mmneuron
+    wanted: list[Reference] = [("run.mmneuron", name, config.models, "models") for name in config.run.mmneuron]
+    wanted += [("mmneuron.domains", name, config.datasets, "datasets") for name in own.domains]
+    wanted += [("mmneuron.capture", own.capture, config.captures, "captures")]
+    if own.evaluate.judge != "token_f1":
+        wanted += [("mmneuron.evaluate.judge", own.evaluate.judge, config.judges, "judges")]
+    return wanted
+
+
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    own, found = config.mmneuron, []
+    for family, rows in own.conditions.items():
+        if [row.name for row in rows if not row.modules] != ["none"] or len({row.name for row in rows}) < len(rows):
+            found.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
+    if not sorted(own.columns) == sorted(own.domains) == sorted(set(own.domains)):
+        found.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
+    for name in config.run.mmneuron:
+        family = config.models[name].family if name in config.models else None
+        if family and family not in own.conditions:
+            known = ", ".join(own.conditions) or "none"
+            found.append(f"mmneuron.conditions has no rows for family '{family}' of model '{name}' (known: {known})")
+    return found
+
+
+DEFAULT: dict[str, Any] = {
+    "conditions": {
+        "llava_next": [
+            {"name": "none", "label": "None", "modules": []},
+            {"name": "lang", "label": "LLM", "modules": ["lang"]},
+            {"name": "vision", "label": "Vision Encoder", "modules": ["vision", "mmproj"]},
+            {"name": "mmproj", "label": "MLP Projector", "modules": ["mmproj"]},
+            {"name": "all", "label": "All", "modules": ["lang", "vision", "mmproj"]},
+        ]
+    }
+}
