@@ -171,12 +171,20 @@ def test_only_fetch_opens_connections_and_archives(path):
     assert inside or not roots & NETWORK
 
 
+def is_careful(path, call):
+    """One module opens pickled weights, as data that stays on disk."""
+    set_to = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
+    at_home = name(path) == "vlmscope/models/convert/pickles.py"
+    return at_home and set_to.get("weights_only") is True and set_to.get("mmap") is True
+
+
 @pytest.mark.parametrize("path", LIBRARY + SCRIPTS, ids=name)
 def test_nothing_runs_code_from_files(path):
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in ("eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"), called
+            assert called not in ("eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system"), called
+            assert called != "torch.load" or is_careful(path, node), ast.unparse(node)
             for keyword in node.keywords:
                 open_door = keyword.arg in ("trust_remote_code", "allow_pickle", "shell")
                 assert not (open_door and getattr(keyword.value, "value", True)), ast.unparse(node)

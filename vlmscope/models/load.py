@@ -53,9 +53,9 @@ def check_folder(folder: Path) -> None:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise VlmscopeError(
-            "The checkpoint has no .safetensors file; pickled weights are never read.",
+            "The checkpoint has no .safetensors file; pickled weights are never loaded.",
             where=str(folder),
-            instead="convert it once with transformers' save_pretrained in a place you trust",
+            instead="models.*.source: official converts those of a Hugging Face id (docs/data.md)",
         )
     for path in weights:
         _check_whole(path)
@@ -102,7 +102,7 @@ def describe(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def _commit(folder: Path) -> str:
     """The commit that a download recorded beside its folder; empty for other folders."""
     record = folder.parent / "hub.json"
-    return files.read_json(record)["commit"] if folder.name == "hub" and record.is_file() else ""
+    return files.read_json(record)["commit"] if folder.name in ("hub", "converted") and record.is_file() else ""
 
 
 def slim_imports() -> None:
@@ -157,6 +157,23 @@ def _class(library: Any, name: str) -> Any:
     return getattr(importlib.import_module(module), own) if module else getattr(library, name)
 
 
+def model_class(kind: Family) -> Any:
+    """The class of a family's models."""
+    import transformers
+
+    return _class(transformers, kind.model_class)
+
+
+def _check_complete(told: dict[str, Any], folder: Path) -> None:
+    """Refuse a model of which a part would stay random; the library only mentions it."""
+    if lacking := sorted(map(str, told["missing_keys"])):
+        raise VlmscopeError(
+            f"The checkpoint lacks {len(lacking)} weights of its model class: {', '.join(lacking[:4])}.",
+            where=str(folder),
+            instead="the family that belongs to this checkpoint (models.*.family), or the whole checkpoint",
+        )
+
+
 def load(manifest: str | Path, device: str = "cpu") -> Loaded:
     """Model in evaluation mode and processor of a manifest written by `describe`."""
     about = files.read_json(manifest)
@@ -164,12 +181,15 @@ def load(manifest: str | Path, device: str = "cpu") -> Loaded:
     check_folder(folder)
     slim_imports()
     import torch
-    import transformers
 
     kind = family(about["family"])
-    model_class = _class(transformers, kind.model_class)
-    model = model_class.from_pretrained(
-        folder, dtype=getattr(torch, about["dtype"]), use_safetensors=True, local_files_only=True
+    model, told = model_class(kind).from_pretrained(
+        folder,
+        dtype=getattr(torch, about["dtype"]),
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
     )
+    _check_complete(told, folder)
     model = model.to(device).eval().requires_grad_(False)
     return Loaded(model, kind.processor(folder, model.config), kind, about)

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from vlmscope.models.base import ModelConfig
-
-# Rotary frequencies and sine tables: we compute them (mm_neurons.md 4.4).
-DROPPED = (r"rotary_emb\.inv_freq$", r"\.[qk]_pos_embed$")
+from vlmscope.models.convert.mplug_owl2 import DROPPED
 
 
 def from_official(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
