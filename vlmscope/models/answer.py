@@ -1,5 +1,6 @@
 """Answers: decode with a cache, prompts padded on the left."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,23 +17,33 @@ OFFICIAL_SAMPLING = {"do_sample": True, "temperature": 0.9, "top_k": 50, "top_p"
 def new_tokens(
     loaded: Loaded, inputs: dict[str, Any], max_new_tokens: int, sampling: dict[str, Any] | None = None
 ) -> list[list[int]]:
-    """Token ids written after each prompt, the end token and what follows it cut off. Greedy unless told otherwise."""
-    tokenizer = loaded.processor.tokenizer
+    """Token ids written after each prompt, the end token and what follows it cut off. Greedy unless told otherwise.
+
+    What else the checkpoint's own generation settings hold (a repetition penalty, say) stays as it is.
+    """
+    stops, pad = ends(loaded), loaded.processor.tokenizer.pad_token_id
     choice = sampling or {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     written = loaded.model.generate(
         **inputs,
         max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=stops or None,
+        # Behind an end anything may stand: it is cut off.
+        pad_token_id=stops[0] if pad is None and stops else pad,
         num_beams=1,
         **choice,
     )
     prompt = inputs["input_ids"].shape[1]
-    return [_before_end(row, tokenizer.eos_token_id) for row in written[:, prompt:].tolist()]
+    return [list(itertools.takewhile(lambda token: token not in stops, row)) for row in written[:, prompt:].tolist()]
 
 
-def _before_end(row: Sequence[int], end: int) -> list[int]:
-    return list(row[: row.index(end)]) if end in row else list(row)
+def ends(loaded: Loaded) -> list[int]:
+    """Ids at which an answer is over: those of the checkpoint's generation settings, and the tokenizer's own.
+
+    Chat models stop at the end of their turn, which often only the former name, alone or in a list (Llama 3, Phi-3,
+    Qwen2-VL, Idefics2); others leave it to the tokenizer.
+    """
+    told = loaded.model.generation_config.eos_token_id
+    return sorted({*(told if isinstance(told, list) else [told]), loaded.processor.tokenizer.eos_token_id} - {None})
 
 
 def seed_of(seed: int, *names: object) -> int:
