@@ -1,4 +1,4 @@
-# Checkpoints: a folder in the repository, a Hugging Face id, or the training recipe -> model manifest.
+# Checkpoints: a folder in the repository, a Hugging Face id, an official release, or a training recipe -> manifest.
 #
 # NEEDS     weights/ (folder), the network (hub), or CPU minutes (train)
 # MAKES     results/models/{model}/model.json      folder, family, revision, fingerprint
@@ -6,11 +6,11 @@
 
 
 rule model_fetch:
-    """Download a checkpoint at its revision: safetensors, configuration and tokenizer, nothing executable."""
+    """Download a checkpoint at its revision: weights, configuration and tokenizer, nothing executable."""
     output:
         "results/models/{model}/hub.json",
     wildcard_constraints:
-        model=flow.one_of(paths.checkpoints("hub")),
+        model=flow.one_of(paths.checkpoints("hub", "official")),
     log:
         "logs/model_fetch/{model}.log",
     params:
@@ -24,6 +24,35 @@ rule model_fetch:
         "../envs/cpu.yaml"
     script:
         "../scripts/model_fetch.py"
+
+
+rule model_convert:
+    """Turn the weights of an official release, pickled shards under its authors' names, into safetensors that load."""
+    input:
+        "results/models/{model}/hub.json",
+    output:
+        "results/models/{model}/converted.json",
+    wildcard_constraints:
+        model=flow.one_of(paths.checkpoints("official")),
+    log:
+        "logs/model_convert/{model}.log",
+    params:
+        settings=settings(family="models.{model}.family"),
+        code=code(
+            "model_convert",
+            "vlmscope.models.{family:model}",
+            "vlmscope.models.convert.{family:model}",
+            "vlmscope.models.convert.plain",
+            lookup=paths.kinds,
+        ),
+        folder="results/models/{model}/converted",
+    threads: 1
+    resources:
+        **cpu(mem_gb=16, minutes=120),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/model_convert.py"
 
 
 rule model_train:

@@ -37,11 +37,13 @@ class Model(Section):
 
     family: Name = Field(description="module in vlmscope/models that knows this architecture")
     label: str = Field(description="name printed in tables")
-    source: Literal["folder", "hub", "train"] = Field(
-        "folder", description="weights on disk, weights of a Hugging Face id, or weights trained here by the recipe"
+    source: Literal["folder", "hub", "official", "train"] = Field(
+        "folder",
+        description="weights on disk; of a Hugging Face id; those of its authors' own layout, converted here; or "
+        "trained here by the recipe",
     )
     checkpoint: str = Field("", description="folder (relative to the repository) or Hugging Face id")
-    revision: str = Field("", description="commit, tag or branch (source: hub)")
+    revision: str = Field("", description="commit, tag or branch (source: hub or official)")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the forward pass")
 
 

@@ -9,6 +9,7 @@ from vlmscope.config import Config, digest_ready, plain
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
 from vlmscope.models import base as families
+from vlmscope.models.convert.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
@@ -43,24 +44,28 @@ class Paths:
         """Datasets that come from this source."""
         return [name for name, one in self.config.datasets.items() if one.source == source]
 
-    def checkpoints(self, source: str) -> list[str]:
-        """Models and judges that come from this source."""
+    def checkpoints(self, *sources: str) -> list[str]:
+        """Models and judges that come from these sources."""
         every = {**self.config.models, **self.config.judges}
-        return [name for name, one in every.items() if one.source == source]
+        return [name for name, one in every.items() if one.source in sources]
 
     def raw_folder(self, wildcards: Wildcards) -> str:
         """Folder of a dataset's downloaded files; drawn ones lie elsewhere, so that no reader can mix the two."""
         return self.config.datasets[wildcards.dataset].root or f"results/data/{wildcards.dataset}/download"
 
     def hub_settings(self, wildcards: Wildcards) -> str:
-        """Hugging Face id and revision, as canonical JSON."""
+        """Hugging Face id and revision, and what the converter of an official release reads, as canonical JSON."""
         one = {**self.config.models, **self.config.judges}[wildcards.model]
-        return digest_ready({"checkpoint": one.checkpoint, "revision": one.revision})
+        asked: dict[str, Any] = {"checkpoint": one.checkpoint, "revision": one.revision}
+        if one.source == "official":
+            known = recipe(one.family)
+            asked |= {"pickles": known.pickles, "beside": known.beside}
+        return digest_ready(asked)
 
     def model_folder(self, wildcards: Wildcards) -> str:
         """Folder that holds a model's weights."""
         model = self.config.models[wildcards.model]
-        below = {"hub": "hub", "train": "trained"}
+        below = {"hub": "hub", "official": "converted", "train": "trained"}
         return (
             model.checkpoint if model.source == "folder" else f"results/models/{wildcards.model}/{below[model.source]}"
         )
@@ -68,8 +73,9 @@ class Paths:
     def model_files(self, wildcards: Wildcards) -> list[str]:
         """Files that stand for a model's weights; none where the folder is missing, which the job then explains."""
         model = self.config.models[wildcards.model]
-        if model.source == "hub":
-            return [f"results/models/{wildcards.model}/hub.json"]
+        if model.source in ("hub", "official"):
+            made = "hub" if model.source == "hub" else "converted"
+            return [f"results/models/{wildcards.model}/{made}.json"]
         if model.source == "train":
             return [f"results/models/{wildcards.model}/trained/model.safetensors"]
         return [str(path) for path in sorted(checkpoint_folder(model.checkpoint).glob("*.safetensors"))]
