@@ -1,4 +1,7 @@
-"""LLaVA-NeXT: CLIP tower over a base view and tiles, two-layer projector, Llama decoder (mmneuron.md 4.1)."""
+"""LLaVA-NeXT: CLIP tower over a base view and tiles, two-layer projector, Llama decoder (mmneuron.md 4.1).
+
+The template is that of the released code of MMNeuron; the checkpoint's own leaves out the sentences before `USER:`.
+"""
 
 from pathlib import Path
 from typing import Any
