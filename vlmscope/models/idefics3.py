@@ -1,6 +1,7 @@
 """Idefics3 and SmolVLM: SigLIP-like tower over tiles and the whole, pixel shuffle and one matrix, Llama decoder.
 
-The projector is a single matrix: there is no `projector_gate`. The template is SmolVLM's.
+The projector is a single matrix: there is no `projector_gate`. The template is SmolVLM's; Idefics3-8B-Llama3 begins
+with `<|begin_of_text|>` instead of `<|im_start|>`.
 """
 
 from pathlib import Path
