@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from vlmscope.capture import taps
+from vlmscope.errors import VlmscopeError
 from vlmscope.models.load import Loaded
 
 # site -> layer -> unit numbers
@@ -26,6 +27,8 @@ def zeroed(loaded: Loaded, units: Units) -> Iterator[None]:
     with contextlib.ExitStack() as cuts:
         for name, layers in units.items():
             site = loaded.family.site(name)
+            if not site.columns:
+                raise VlmscopeError(f"No columns of weights stand for units of '{name}'.", instead="silenced")
             for layer, members in layers.items():
                 module = taps.module_at(loaded.model, site.columns, layer)
                 within_reach = module.weight.is_floating_point() and not module.weight.is_meta
@@ -69,6 +72,8 @@ def silenced(loaded: Loaded, units: Units) -> Iterator[None]:
     try:
         for name, layers in units.items():
             site = loaded.family.site(name)
+            if site.stream == "attention":
+                raise VlmscopeError("Attention probabilities can be read, not edited.", instead="attn_out")
             for layer, members in layers.items():
                 module = taps.module_at(loaded.model, site.path, layer)
                 handles.append(_place(module, site.side, _silence(list(members))))

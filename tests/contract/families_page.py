@@ -21,18 +21,21 @@ tiny, randomly initialised model:
 - silencing units moves the logits, unless the layer is inert (computed, but its result is never used);
 - where a site has columns, zeroing them equals silencing the units, and a null edit changes nothing;
 - values and counts do not depend on the batch; weights come back bit-equal, hooks are gone after an exception;
-- the residual stream is the sum of its branches.
+- the residual stream is the sum of its branches;
+- attention probabilities are those that the model itself reports, and asking for them leaves nothing behind.
 
 For every family that writes text:
 
 - greedy answers in a left-padded batch equal single ones;
 - decoding with a cache equals one forward pass over the whole text;
-- norm and head of the last residual give the logits.
+- norm and head of the last residual give the logits, and a capture computes them only where a take looks.
 
 `tests/contract/test_published_shapes.py` builds the published sizes without weights and resolves every path.
 
 **Streams.** `text` positions are [sample, token]; `vision` positions are patches of all tiles, class tokens included;
-`projector` positions are image features on their way to the decoder, or positions of a Q-Former.
+`projector` positions are image features on their way to the decoder, or positions of a Q-Former; `attention` is
+[sample, head, query, key]. A capture that takes `attn_prob` has the decoder compute attention step by step for its
+passes, since fused kernels never hold the probabilities; what else it takes then differs by rounding.
 """
 
 
@@ -40,9 +43,16 @@ def lines(names: Iterable[str]) -> Iterable[str]:
     """The page, line by line."""
     families = [base.family(name) for name in names]
     yield HEAD
+    yield "## What the common sites are"
+    yield ""
+    yield "| site | what |"
+    yield "|---|---|"
+    for site, what in base.SITES.items():
+        yield f"| `{site}` | {what} |"
+    yield ""
     yield "## Which site a family has"
     yield ""
-    sites = list(dict.fromkeys(site for one in families for site in one.sites))
+    sites = list(dict.fromkeys([*base.SITES, *(site for one in families for site in one.sites)]))
     yield "| site | " + " | ".join(one.name for one in families) + " |"
     yield "|---" * (len(families) + 1) + "|"
     for site in sites:
@@ -56,6 +66,8 @@ def section(family: Any) -> Iterable[str]:
     yield from ("", f"## {family.name}", "", f"Class `{family.model_class}`.")
     if family.head:
         yield f"Final norm `{family.norm}`, unembedding `{family.head}`."
+    for site, reason in family.without.items():
+        yield f"No `{site}`: {reason}."
     template = family.template.replace("\n", "\\n")
     yield from (
         "",

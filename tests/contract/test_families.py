@@ -5,6 +5,7 @@ Families are found by their files. A new family adds one builder of a tiny, rand
 """
 
 import contextlib
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,8 +16,9 @@ import tiny_families
 import torch
 from PIL import Image
 
-from vlmscope.capture import plan, run, taps
+from vlmscope.capture import attention, plan, run, taps
 from vlmscope.edits import silenced, zeroed
+from vlmscope.errors import VlmscopeError
 from vlmscope.models import answer, base, inputs
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports
@@ -69,11 +71,14 @@ FAMILIES = base.names()
 ADDED = ("molmo",)
 SITES = [(name, site) for name in FAMILIES for site in base.family(name).sites]
 TEXT = [(name, site) for name, site in SITES if base.family(name).sites[site].stream == "text"]
+# Attention probabilities can be read but not edited, and only where attention is computed step by step.
+EDITED = [(name, site) for name, site in SITES if base.family(name).sites[site].stream != "attention"]
 CUT = [(name, site) for name, site in SITES if base.family(name).sites[site].columns]
 WRITERS = [name for name in FAMILIES if base.family(name).head]
 every_writer = pytest.mark.parametrize("family", WRITERS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_site = pytest.mark.parametrize(("family", "site"), SITES)
+every_edited_site = pytest.mark.parametrize(("family", "site"), EDITED)
 
 
 @pytest.fixture
@@ -90,6 +95,17 @@ def logits(set_up, tensors):
 
 def hooks(model):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def positions(set_up, width, height):
+    loaded = set_up.loaded
+    return loaded.family.vision_positions(loaded.config, loaded.processor, width, height)
+
+
+def computing(set_up, site):
+    """The mode in which the model computes a site."""
+    eager = set_up.loaded.family.site(site).stream == "attention"
+    return attention.eager(set_up.loaded) if eager else contextlib.nullcontext()
 
 
 def layers_of(set_up, site):
@@ -138,25 +154,66 @@ def test_vision_positions_are_those_the_tower_computes(set_up):
     for number, (width, height) in enumerate(set_up.sizes):
         with taps.reading(loaded, site, [0], lambda layer, value: seen.append(value.shape[:-1].numel())):
             logits(set_up, set_up.one(number))
-        assert loaded.family.vision_positions(loaded.config, width, height) == seen[-1]
+        assert positions(set_up, width, height) == seen[-1]
+
+
+# Settings of an image processor beside those of the builders: other pixel limits, tiles, splitting.
+CUTTING = {
+    "qwen2_vl": {"size": {"shortest_edge": 28 * 28 * 9, "longest_edge": 28 * 28 * 12}},
+    "qwen2_5_vl": {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 4}},
+    "idefics2": {"size": {"shortest_edge": 14, "longest_edge": 28}, "do_image_splitting": True},
+    "idefics3": {"size": {"longest_edge": 56}},
+    "internvl": {"max_patches": 3, "min_patches": 2},
+}
+
+
+@pytest.mark.parametrize("family", CUTTING)
+def test_vision_positions_follow_the_settings_of_the_checkpoint(set_up, monkeypatch):
+    loaded, seen = set_up.loaded, []
+    processor = getattr(loaded.processor, "inner", loaded.processor)
+    kind = type(processor.image_processor)
+    usual = [positions(set_up, width, height) for width, height in set_up.sizes]
+    settings = processor.image_processor.to_dict() | CUTTING[loaded.family.name]
+    monkeypatch.setattr(processor, "image_processor", kind.from_dict(settings))
+    for number, (width, height) in enumerate(set_up.sizes):
+        site = loaded.family.site("vision_gate")
+        with taps.reading(loaded, site, [0], lambda _, value: seen.append(value.shape[:-1].numel())):
+            logits(set_up, set_up.one(number))
+        assert positions(set_up, width, height) == seen[-1]
+    assert seen != usual
 
 
 @every_site
 def test_a_site_exists_in_every_layer_with_its_width_and_reading_changes_no_logit(set_up, site):
     loaded, tensors, seen = set_up.loaded, set_up.one(0), {}
     place = loaded.family.site(site)
-    before = logits(set_up, tensors)
-    with taps.reading(loaded, place, layers_of(set_up, site), lambda layer, value: seen.setdefault(layer, value)):
-        during = logits(set_up, tensors)
-    assert torch.equal(before, during)
-    assert torch.equal(before, logits(set_up, tensors))
+    with computing(set_up, site):
+        before = logits(set_up, tensors)
+        with taps.reading(loaded, place, layers_of(set_up, site), lambda layer, value: seen.setdefault(layer, value)):
+            during = logits(set_up, tensors)
+        assert torch.equal(before, during)
+        assert torch.equal(before, logits(set_up, tensors))
     assert sorted(seen) == list(layers_of(set_up, site))
     for value in seen.values():
-        assert value.shape[-1] == place.width(loaded.config)
+        width, (_, length) = place.width(loaded.config), tensors["input_ids"].shape
+        if place.stream == "attention":
+            assert value.shape == (1, width, length, length)
+            continue
+        assert value.shape[-1] == width
         if place.stream == "text":
             assert value.shape[:2] == tensors["input_ids"].shape
         elif place.stream == "vision":
-            assert value.shape[:-1].numel() == loaded.family.vision_positions(loaded.config, *set_up.sizes[0])
+            assert value.shape[:-1].numel() == positions(set_up, *set_up.sizes[0])
+
+
+@every_family
+def test_a_common_site_that_is_not_there_has_its_reason(set_up):
+    family = set_up.loaded.family
+    assert set(base.SITES) - set(family.sites) == set(family.without)
+    for site, reason in family.without.items():
+        assert reason
+        with pytest.raises(VlmscopeError, match=re.escape(f"has no site '{site}': {reason}.")):
+            family.site(site)
 
 
 @every_site
@@ -205,7 +262,7 @@ def test_a_null_edit_moves_nothing(set_up, site, cut):
             assert torch.equal(before, logits(set_up, tensors))
 
 
-@every_site
+@every_edited_site
 def test_silencing_a_site_moves_the_logits_unless_the_layer_is_inert(set_up, site):
     loaded, tensors = set_up.loaded, set_up.one(0)
     place, before = loaded.family.site(site), logits(set_up, set_up.one(0))
@@ -216,7 +273,7 @@ def test_silencing_a_site_moves_the_logits_unless_the_layer_is_inert(set_up, sit
     assert torch.equal(before, logits(set_up, tensors))
 
 
-@every_site
+@every_edited_site
 def test_a_capture_sees_silenced_units_as_zero_in_whatever_order_both_are_entered(set_up, site):
     loaded, tensors = set_up.loaded, set_up.one(0)
     place, seen = loaded.family.site(site), []
@@ -268,6 +325,94 @@ def test_a_layer_that_is_not_there_leaves_no_hooks_on_the_others(set_up):
     assert hooks(loaded.model) == known
 
 
+def in_turn(set_up, groups):
+    """Batches of the listed samples."""
+    return [Batch(tuple(rows), set_up.padded(rows)) for rows in groups]
+
+
+def captured(set_up, takes, groups):
+    loaded = set_up.loaded
+    kept = run.capture(loaded, plan.resolve(takes, loaded.family, loaded.config), in_turn(set_up, groups))
+    return [one.arrays for one in kept]
+
+
+@every_family
+def test_attention_probabilities_are_those_the_model_reports(set_up):
+    loaded = set_up.loaded
+    groups = ([0], [1], [2], [3]), ([2, 0], [1, 3])
+    single, batched = (
+        captured(set_up, [{"site": "attn_prob", "where": "all", "keep": "values"}], one) for one in groups
+    )
+    for key in ("sample", "position", "token", "key"):
+        np.testing.assert_array_equal(single[0][key], batched[0][key])
+    np.testing.assert_allclose(single[0]["values"], batched[0]["values"], atol=1e-5)
+    for number in range(4):
+        tensors = set_up.one(number)
+        with attention.eager(loaded), torch.inference_mode():
+            told = loaded.model(**tensors, output_attentions=True)
+        # Two classes report them one floor down.
+        part = {"clip": "text_model_output", "instructblip": "language_model_outputs"}.get(loaded.family.name)
+        told = torch.stack((told[part] if part else told).attentions)[:, 0]
+        rows = single[0]["sample"] == number
+        length = tensors["input_ids"].shape[1]
+        np.testing.assert_array_equal(single[0]["position"][rows], np.arange(length).repeat(length))
+        np.testing.assert_array_equal(single[0]["key"][rows], np.tile(np.arange(length), length))
+        found = single[0]["values"][rows].reshape(length, length, *told.shape[:2]).transpose(2, 3, 0, 1)
+        np.testing.assert_allclose(found, told.numpy(), atol=1e-6)
+
+
+@every_family
+def test_eager_attention_is_for_the_decoder_alone_and_leaves_nothing_behind(set_up):
+    loaded, tensors = set_up.loaded, set_up.padded(range(4))
+    text = loaded.config.get_text_config()
+    others = [getattr(loaded.config, key) for key in loaded.config.sub_configs]
+    others = [one for one in others if one is not text]
+    known = [one._attn_implementation for one in (loaded.config, text, *others)]
+    before = logits(set_up, tensors)
+    with contextlib.suppress(ZeroDivisionError), attention.eager(loaded):
+        assert text._attn_implementation == "eager"
+        assert [one._attn_implementation for one in others] == known[2:]
+        torch.testing.assert_close(logits(set_up, set_up.one(2)), logits(set_up, set_up.one(2)), atol=0, rtol=0)
+        raise ZeroDivisionError
+    assert [one._attn_implementation for one in (loaded.config, text, *others)] == known
+    assert torch.equal(before, logits(set_up, tensors))
+    with (
+        pytest.raises(VlmscopeError, match="without its probabilities"),
+        taps.reading(loaded, loaded.family.site("attn_prob"), [0], print),
+    ):
+        logits(set_up, tensors)
+
+
+@every_family
+def test_attention_probabilities_cannot_be_edited(set_up):
+    with pytest.raises(VlmscopeError, match="read, not edited"), silenced(set_up.loaded, {"attn_prob": {0: [1]}}):
+        pass
+
+
+@every_writer
+def test_logits_are_computed_where_a_take_looks(set_up):
+    loaded, tensors, rows = set_up.loaded, set_up.padded([1, 2]), []
+    head = loaded.model.get_submodule(loaded.family.head)
+    handle = head.register_forward_hook(lambda module, args, output: rows.append(output.shape[1]))
+    takes = [{"site": "logits", "where": where, "keep": "values"} for where in ("last", "text")]
+    takes.append({"site": "logits", "where": "text", "keep": "top(3)"})
+    with handle:
+        found = [captured(set_up, part, [[1, 2]]) for part in (takes[:1], takes)]
+        captured(set_up, [{"site": "mlp_gate", "where": "all", "keep": "counts"}], [[1, 2]])
+    whole = logits(set_up, tensors)
+    real = tensors["attention_mask"].bool()
+    text = real & (tensors["input_ids"] != loaded.family.image_token(loaded.config))
+    ends = real.sum(1) - 1
+    # Rows that end at different places; positions that are text in one of the samples; the last column alone.
+    assert rows == [len(set(ends.tolist())), int(text.any(0).sum()), 1]
+    expected = whole[torch.arange(2), ends]
+    for one in (found[0][0], found[1][0]):
+        np.testing.assert_allclose(one["values"][:, 0], expected, atol=1e-5)
+        np.testing.assert_array_equal(one["position"], ends)
+    np.testing.assert_allclose(found[1][1]["values"][:, 0], whole[text], atol=1e-5)
+    np.testing.assert_array_equal(found[1][2]["units"][:, 0, 0], whole[text].argmax(-1))
+
+
 @pytest.mark.parametrize(("family", "site"), TEXT)
 def test_batched_values_equal_single_ones(set_up, site):
     loaded = set_up.loaded
@@ -281,7 +426,7 @@ def test_batched_values_equal_single_ones(set_up, site):
         np.testing.assert_allclose(one.arrays["values"], many.arrays["values"], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("family", "site"), SITES)
+@every_edited_site
 def test_counts_do_not_depend_on_the_batch(set_up, site):
     loaded = set_up.loaded
     takes = plan.resolve([{"site": site, "where": "all", "keep": "counts"}], loaded.family, loaded.config)

@@ -97,7 +97,7 @@ def test_the_budget_stops_at_the_snapshot_that_identification_reads(golden, load
         positions = 0
         for step in trace["snapshots"][domain]:
             height, width = golden[f"inputs/{domain}/{step['image']}/image_size"].tolist()
-            positions += loaded.family.vision_positions(loaded.config, width, height)
+            positions += loaded.family.vision_positions(loaded.config, None, width, height)
             assert positions == step["vision_len"]
             assert (positions >= trace["exp_token"]) == (step["vision_len"] >= trace["exp_token"])
 

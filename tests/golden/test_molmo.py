@@ -222,7 +222,7 @@ def test_defaults_are_those_of_the_published_model(classes):
     assert config.image_token_id == 152_066
     assert config.geometry == GEOMETRY
     assert config.rope_parameters["rope_theta"] == 1e6
-    assert molmo.vision_positions(config, 640, 480) == 7 * 577
+    assert molmo.vision_positions(config, None, 640, 480) == 7 * 577
     assert molmo.unused_vision_layers(config) == {22}
 
 

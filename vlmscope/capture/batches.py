@@ -7,14 +7,11 @@ from PIL import Image
 from torch import Tensor
 
 from vlmscope.models import answer, inputs
-from vlmscope.models.base import Family, ModelConfig
 from vlmscope.models.load import Loaded
 from vlmscope.samples import Sample
 
 
-def within_budget(
-    samples: Sequence[Sample], family: Family, config: ModelConfig, most: int, vision_positions: int
-) -> list[Sample]:
+def within_budget(samples: Sequence[Sample], loaded: Loaded, most: int, vision_positions: int) -> list[Sample]:
     """The first samples up to `most`, or up to the one that reaches the budget of vision positions.
 
     The released code stops at 100,000 positions, 35 pictures of five tiles (mmneuron.md 2.2). The sample that
@@ -23,7 +20,7 @@ def within_budget(
     chosen, positions = [], 0
     for sample in samples[:most]:
         chosen.append(sample)
-        positions += family.vision_positions(config, sample.width, sample.height)
+        positions += loaded.family.vision_positions(loaded.config, loaded.processor, sample.width, sample.height)
         if vision_positions and positions >= vision_positions:
             break
     return chosen

@@ -1,11 +1,18 @@
 """Takes: what to keep of a forward pass, checked against a family before a model is loaded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Family, ModelConfig, Site
+from vlmscope.store.files import digest_text
+
+# Positions that there are only where an answer is written.
+WRITTEN = ("answer", "emitting", "word")
+# Longest list that stands in a take's name as it is.
+READABLE = 40
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,9 @@ class Take:
     layers   layer numbers in ascending order
     k        for keep = top: how many units per position
     single   one layer was asked for by number, which then belongs to the name
+    words    for where = word: whole words, in any case
+    at       for where = at: numbers of positions, negative ones from the end
+    units    numbers of the units to keep; empty for all
     """
 
     site: str
@@ -23,21 +33,37 @@ class Take:
     layers: tuple[int, ...]
     k: int = 0
     single: bool = False
+    words: tuple[str, ...] = ()
+    at: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
-        """Group name in a shard, e.g. `mlp_gate.all.counts` or `resid_post[24].last.values`."""
+        """Group name in a shard, e.g. `mlp_gate.all.counts`, `resid_post[24].word(dog+cat).first.units(3+7)`."""
         layer = f"[{self.layers[0]}]" if self.single else ""
-        return f"{self.site}{layer}.{self.where}.{self.keep}{self.k or ''}"
+        where = self.where + _listed(self.words or self.at)
+        return (
+            f"{self.site}{layer}.{where}.{self.keep}{self.k or ''}"
+            + (".units" if self.units else "")
+            + _listed(self.units)
+        )
 
 
-def resolve(takes: Iterable[dict[str, str]], family: Family, config: ModelConfig, run: str = "prefill") -> list[Take]:
+def _listed(values: Sequence[str | int]) -> str:
+    """A list in brackets, its digest where it is long, nothing for none."""
+    text = "+".join(map(str, values))
+    if len(text) > READABLE:
+        text = "#" + digest_text(text)[:8]
+    return f"({text})" if values else ""
+
+
+def resolve(takes: Iterable[dict[str, Any]], family: Family, config: ModelConfig, run: str = "prefill") -> list[Take]:
     """Configured takes as checked values; a `[layer]` behind the site selects one layer.
 
-    run   prefill or generate; only the latter has answer and emitting positions
+    run   prefill or generate; only the latter has answer, emitting and word positions
     """
     found = [_resolve_one(take, family, config) for take in takes]
-    written = [take.name for take in found if take.where in ("answer", "emitting")]
+    written = [take.name for take in found if take.where in WRITTEN]
     if written and run != "generate":
         raise VlmscopeError(
             f"The takes {written} look at an answer, but none is written.",
@@ -50,7 +76,7 @@ def resolve(takes: Iterable[dict[str, str]], family: Family, config: ModelConfig
     return found
 
 
-def _resolve_one(take: dict[str, str], family: Family, config: ModelConfig) -> Take:
+def _resolve_one(take: dict[str, Any], family: Family, config: ModelConfig) -> Take:
     shape = re.fullmatch(r"([a-z_]+)(?:\[(\d+)\])?", take["site"])
     if shape is None:
         raise VlmscopeError(
@@ -65,19 +91,32 @@ def _resolve_one(take: dict[str, str], family: Family, config: ModelConfig) -> T
         raise VlmscopeError(
             f"The site '{name}' has {count} layers, there is no layer {layer}.", where="captures.*.take"
         )
-    _check_where(name, site, take)
+    _check_stream(name, site, take)
     keep, k = re.fullmatch(r"(\w+)(?:\((\d+)\))?", take["keep"]).groups()
-    if k and not 1 <= int(k) <= site.width(config):
-        raise VlmscopeError(f"top({k}) of '{name}' needs 1 to {site.width(config)}.", where="captures.*.take")
-    layers = range(count) if layer is None else [int(layer)]
-    return Take(name, take["where"], keep, tuple(layers), int(k or 0), layer is not None)
+    units = tuple(sorted(take.get("units", ())))
+    width = site.width(config)
+    if units and units[-1] >= width:
+        raise VlmscopeError(
+            f"The site '{name}' has {width} units, there is no unit {units[-1]}.", where="captures.*.take"
+        )
+    if k and not 1 <= int(k) <= (len(units) or width):
+        raise VlmscopeError(f"top({k}) of '{name}' needs 1 to {len(units) or width}.", where="captures.*.take")
+    layers = tuple(range(count)) if layer is None else (int(layer),)
+    lists = {"words": tuple(take.get("words", ())), "at": tuple(take.get("at", ())), "units": units}
+    return Take(name, take["where"], keep, layers, int(k or 0), layer is not None, **lists)
 
 
-def _check_where(name: str, site: Site, take: dict[str, str]) -> None:
+def _check_stream(name: str, site: Site, take: dict[str, Any]) -> None:
     """Only text positions are told apart; tiles are counted whole, since their number differs between pictures."""
-    if site.stream != "text" and (take["where"] != "all" or take["keep"] != "counts"):
+    if site.stream in ("vision", "projector") and (take["where"] != "all" or take["keep"] != "counts"):
         raise VlmscopeError(
             f"The site '{name}' has {site.stream} positions, which are kept as counts over all of them.",
             where="captures.*.take",
             instead=f"{{site: {name}, where: all, keep: counts}}",
+        )
+    if site.stream == "attention" and take["keep"] not in ("values", "first"):
+        raise VlmscopeError(
+            f"Of the site '{name}' the probabilities themselves are kept, for every query that `where` selects.",
+            where="captures.*.take",
+            instead=f"{{site: {name}, where: {take['where']}, keep: values}}",
         )

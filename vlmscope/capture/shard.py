@@ -26,8 +26,7 @@ def make(
     manifest = read_manifest(raw)
     takes = plan.resolve(settings["take"], loaded.family, loaded.config, settings["run"])
     every = table.read(samples)
-    budget = settings["samples"], settings["vision_positions"]
-    chosen = batches.within_budget(every, loaded.family, loaded.config, *budget)
+    chosen = batches.within_budget(every, loaded, settings["samples"], settings["vision_positions"])
     part = batches.of_shard(chosen, shard, settings["shards"])
     log.info("%d of %d samples within the budget, %d in this shard", len(chosen), len(every), len(part))
 

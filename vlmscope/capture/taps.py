@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vlmscope.capture.plan import Take
+from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Site
-from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 
 
@@ -25,7 +26,8 @@ def module_at(model: nn.Module, path: str, layer: int = 0) -> nn.Module:
 def reading(loaded: Loaded, site: Site, layers: Sequence[int], see: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Call `see(layer, tensor)` whenever a layer of the site is computed; hooks are gone afterwards, come what may.
 
-    A tensor lies where its layer does: a model spread over GPUs hands them out on several devices.
+    A tensor lies where its layer does: a model spread over GPUs hands them out on several devices. Attention
+    probabilities are there only inside `attention.eager`.
     Raises AttributeError where the model lacks a module of that path.
     """
     handles = []
@@ -48,32 +50,29 @@ def _hook(module: nn.Module, site: Site, layer: int, see: Callable[[int, Tensor]
         return module.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        see(layer, output[0] if isinstance(output, tuple) else output)
+        see(layer, _probabilities(output) if site.stream == "attention" else _first(output))
 
     return module.register_forward_hook(after)
 
 
-def positions(where: str, batch: Batch, image_token: int) -> Tensor:
-    """Which text positions a take looks at: bool [sample, token], padding never included.
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
 
-    The answer's positions are those of the written tokens; emitting ones stand one earlier, where the state
-    predicted them.
-    """
-    inputs = batch.inputs
-    real = inputs["attention_mask"].bool()
-    if where in ("answer", "emitting"):
-        early = int(where == "emitting")
-        places = torch.arange(real.shape[1], device=real.device) + early
-        starts = torch.tensor(batch.starts, device=real.device)[:, None]
-        return (places >= starts) & (places < real.sum(1, keepdim=True))
-    if where == "image":
-        return real & (inputs["input_ids"] == image_token)
-    if where == "text":
-        return real & (inputs["input_ids"] != image_token)
-    if where == "last":
-        places = torch.arange(real.shape[1], device=real.device)
-        return real & (places == (real * places).argmax(1, keepdim=True))
-    return real
+
+def _probabilities(output: tuple[Tensor, Tensor | None]) -> Tensor:
+    """What attention gives beside its output."""
+    if output[1] is None:
+        raise VlmscopeError(
+            "The model computes attention without its probabilities (fused kernels).",
+            where="site attn_prob",
+            instead="run it inside vlmscope.capture.attention.eager(loaded)",
+        )
+    return output[1]
+
+
+def _of_units(value: Tensor, units: Sequence[int]) -> Tensor:
+    """The listed units of the last axis; all of them for none."""
+    return value[..., list(units)] if units else value
 
 
 class Counter:
@@ -86,17 +85,18 @@ class Counter:
 
     def __init__(self, take: Take, width: int, device: torch.device) -> None:
         self.take = take
-        self.fired = torch.zeros(len(take.layers), width, dtype=torch.int64, device=device)
-        self.total = torch.zeros(len(take.layers), width, dtype=torch.float64, device=device)
+        shape = len(take.layers), len(take.units) or width
+        self.fired = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.total = torch.zeros(shape, dtype=torch.float64, device=device)
         self.seen = 0
         self.mask: Tensor | None = None
         # By device: the layers of a large model lie on several.
         self.weights: dict[torch.device, Tensor] = {}
         self.above: dict[torch.device, Tensor] = {}
 
-    def begin(self, mask: Tensor | None) -> None:
-        """Positions of the coming batch; None counts every position of every tile."""
-        self.mask = mask
+    def begin(self, mask: Tensor | None, columns: Tensor | None = None) -> None:
+        """Positions of the coming batch; None counts every position of every tile. `columns` as for `Keeper`."""
+        self.mask = mask if columns is None else mask[:, columns.to(mask.device)]
 
     def see(self, layer: int, value: Tensor) -> None:
         """Add one layer's activations, [..., unit].
@@ -104,6 +104,7 @@ class Counter:
         Weighted column sums: a product with the 0/1 vector of positions is several times faster than selecting
         rows and summing truth values, and just as exact, since float32 holds every count of a batch.
         """
+        value = _of_units(value, self.take.units)
         flat, row = value.reshape(-1, value.shape[-1]), self.take.layers.index(layer)
         if row == 0:
             self.weights.clear()
@@ -126,7 +127,13 @@ class Counter:
 
     def result(self) -> dict[str, Any]:
         """Arrays as they go into a shard."""
-        return {"fired": self.fired.cpu().numpy(), "total": self.total.cpu().numpy(), "seen": self.seen}
+        counts = {"fired": self.fired.cpu().numpy(), "total": self.total.cpu().numpy(), "seen": self.seen}
+        return counts | _chosen(self.take)
+
+
+def _chosen(take: Take) -> dict[str, Any]:
+    """Numbers of the units, where a take lists them."""
+    return {"chosen": np.array(take.units, dtype=np.int32)} if take.units else {}
 
 
 def _sum(flat: Tensor, weight: Tensor) -> Tensor:
@@ -137,26 +144,34 @@ def _sum(flat: Tensor, weight: Tensor) -> Tensor:
 class Keeper:
     """Values, means or top units of one take, one block of rows per batch, in the order of the samples.
 
-    values  [row, layer, unit] one row per position; mean one row per sample;
-    top     `values` and `units` [row, layer, k]
+    values, first   [row, layer, unit]   one row per position; first: at most one per sample
+    mean            [row, layer, unit]   one row per sample that has such a position
+    top             `values` and `units` [row, layer, k]
     """
 
     def __init__(self, take: Take, width: int, device: torch.device) -> None:
-        self.take, self.device, self.width = take, device, width
+        self.take, self.device, self.width = take, device, len(take.units) or width
         self.blocks: list[dict[str, Any]] = []
         self.mask: Tensor | None = None
+        self.seen: Tensor | None = None
         self.places: Tensor | None = None
         self.layers: dict[int, Any] = {}
 
-    def begin(self, mask: Tensor) -> None:
-        """Positions of the coming batch, bool [sample, token]."""
+    def begin(self, mask: Tensor, columns: Tensor | None = None) -> None:
+        """Positions of the coming batch, bool [sample, token].
+
+        columns   positions that the site is computed at, the same for all samples; None for all of them
+        """
+        self.mask, self.layers = mask, {}
+        self.seen = mask if columns is None else mask[:, columns.to(mask.device)]
         # Places are found once: selecting by truth values would make a GPU wait at every layer.
-        self.mask, self.places, self.layers = mask, mask.flatten().nonzero().squeeze(1), {}
+        self.places = self.seen.flatten().nonzero().squeeze(1)
 
     def see(self, layer: int, value: Tensor) -> None:
         """Reduce one layer of the batch, [sample, token, unit], on the device."""
+        value = _of_units(value, self.take.units)
         if self.take.keep == "mean":
-            weight = self.mask.to(value.device, torch.float32)
+            weight = self.seen.to(value.device, torch.float32)
             summed = torch.einsum("st,std->sd", weight, value.float())
             self.layers[layer] = summed / weight.sum(1, keepdim=True).clamp(min=1)
         elif self.take.keep == "top":
@@ -171,21 +186,24 @@ class Keeper:
     def end(self, rows: Sequence[int], inputs: dict[str, Tensor]) -> None:
         """Move the batch to the host in one copy and note which row belongs to which sample and token."""
         order = [self.layers[layer] for layer in self.take.layers]
-        block: dict[str, Any] = {}
-        if self.take.keep == "top":
-            block["values"] = _stacked([one.values for one in order]).cpu()
-            block["units"] = _stacked([one.indices for one in order]).to(torch.int32).cpu()
-        else:
-            block["values"] = _stacked(order).cpu()
         if self.take.keep == "mean":
-            places = torch.stack([torch.arange(len(rows)), torch.full((len(rows),), -1)], 1)
-            tokens = torch.full((len(rows),), -1)
+            # A sample without such a position has no mean.
+            there = self.mask.any(1).cpu()
+            block = {"values": _stacked(order).cpu()[there], "sample": torch.tensor(rows)[there]}
+            block |= dict.fromkeys(("position", "token"), torch.full((int(there.sum()),), -1))
         else:
             places = self.mask.nonzero().cpu()
-            tokens = inputs["input_ids"][self.mask].cpu()
-        block["sample"] = torch.tensor(rows)[places[:, 0]].to(torch.int32)
-        block["position"], block["token"] = places[:, 1].to(torch.int32), tokens.to(torch.int32)
-        self.blocks.append(block)
+            block = self._values(order) | {"sample": torch.tensor(rows)[places[:, 0]], "position": places[:, 1]}
+            block["token"] = inputs["input_ids"][self.mask].cpu()
+        self.blocks.append({key: one if key == "values" else one.to(torch.int32) for key, one in block.items()})
+
+    def _values(self, order: Sequence[Any]) -> dict[str, Tensor]:
+        """Values on the host, with the numbers of the units where they are the highest ones."""
+        if self.take.keep != "top":
+            return {"values": _stacked(order).cpu()}
+        units = _stacked([one.indices for one in order]).cpu()
+        numbers = torch.tensor(self.take.units)[units] if self.take.units else units
+        return {"values": _stacked([one.values for one in order]).cpu(), "units": numbers}
 
     def result(self) -> dict[str, Any]:
         """Arrays in the order of samples, then positions; a shard without samples has no rows."""
@@ -196,14 +214,14 @@ class Keeper:
         return {
             key: value[order].float().numpy() if key == "values" else value[order].numpy()
             for key, value in joined.items()
-        }
+        } | _chosen(self.take)
 
     def _nothing(self) -> dict[str, Any]:
         """The same arrays with no row."""
         shape = (0, len(self.take.layers), self.take.k or self.width)
         named = {"values": torch.zeros(shape)} | ({"units": torch.zeros(shape).int()} if self.take.k else {})
         named |= dict.fromkeys(("sample", "position", "token"), torch.zeros(0, dtype=torch.int32))
-        return {key: value.numpy() for key, value in named.items()}
+        return {key: value.numpy() for key, value in named.items()} | _chosen(self.take)
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:

@@ -253,27 +253,20 @@ def short_answer(sample: Sample) -> str:
 
 def expected(path: Path, source: str) -> VlmscopeError:
     """The error for a file that is not there."""
-    return VlmscopeError(
-        f"The file {path.name} is not there.",
-        where=str(path),
-        instead=_redraw(path) or f"put it in this place; it comes from {source}",
-    )
+    return _refusal(path, "is not there.", f"put it in this place; it comes from {source}")
 
 
 def damaged(path: Path, problem: object, source: str) -> VlmscopeError:
     """The error for a file that is cut or of another format."""
-    return VlmscopeError(
-        f"The file {path.name} is damaged or cut: {problem}",
-        where=str(path),
-        instead=_redraw(path) or f"fetch it again; it comes from {source}",
-    )
+    return _refusal(path, f"is damaged or cut: {problem}", f"fetch it again; it comes from {source}")
 
 
-def _redraw(path: Path) -> str:
-    """How to get back a file of the embedded world; nothing for files that come from elsewhere."""
-    manifests = [folder.parent / "raw.json" for folder in path.parents if folder.name == "drawn"]
-    drawn = [one for one in manifests if one.is_file()]
-    return f"draw the dataset anew: snakemake {drawn[0]} --force" if drawn else ""
+def _refusal(path: Path, problem: str, remedy: str) -> VlmscopeError:
+    """The error for an official file; those of the embedded world can be drawn anew, whatever the remedy otherwise."""
+    manifests = (folder.parent / "raw.json" for folder in path.parents if folder.name == "drawn")
+    drawn = next((one for one in manifests if one.is_file()), None)
+    instead = f"draw the dataset anew: snakemake {drawn} --force" if drawn else remedy
+    return VlmscopeError(f"The file {path.name} {problem}", where=str(path), instead=instead)
 
 
 def read_json(path: Path, source: str, keep: Callable[[dict], Any] | None = None) -> Any:

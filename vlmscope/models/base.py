@@ -13,7 +13,25 @@ from vlmscope.errors import VlmscopeError
 
 # A transformers configuration object; kept loose so that this module imports neither torch nor transformers.
 ModelConfig = Any
-Stream = Literal["text", "vision", "projector"]
+Stream = Literal["text", "vision", "projector", "attention"]
+
+# Sites that every family has, or says why it has not (`Family.without`); others are a family's own.
+SITES = {
+    "embeds": "merged text and image embeddings that enter block 0",
+    "resid_pre": "residual stream before a decoder block",
+    "resid_post": "residual stream behind a decoder block",
+    "attn_out": "what attention adds to the stream",
+    "attn_prob": "attention probabilities, [sample, head, query, key]; read-only, eager attention",
+    "mlp_gate": "output of the activation function of the gate branch",
+    "mlp_hidden": "input of the down projection (gate times up)",
+    "mlp_out": "what the MLP adds to the stream",
+    "final_norm": "output of the norm before the unembedding",
+    "logits": "output of the unembedding",
+    "vision_gate": "output of the activation function in the vision tower",
+    "vision_resid": "residual stream behind a block of the vision tower",
+    "projector_gate": "output of the activation function in the projector",
+    "image_embeds": "picture features behind the projector, on their way to the decoder",
+}
 
 
 @dataclass(frozen=True)
@@ -21,10 +39,12 @@ class Site:
     """A named place in the forward pass.
 
     path      dotted module path, `{l}` for the layer number
-    side      the module's output, or the first argument that enters it
+    side      the module's output (the first, where it gives several), or the first argument that enters it;
+              for attention the second output
     layers    number of layers, from the model's configuration
-    width     size of the last axis, from the model's configuration
-    stream    which positions the tensor has: text [sample, token], vision and projector [tile, patch]
+    width     number of units, from the model's configuration: the size of the last axis, for attention the heads
+    stream    which positions the tensor has: text [sample, token, unit], vision and projector [tile, patch, unit],
+              attention [sample, head, query, key]
     columns   linear module whose input columns are this site's units ("" if there is none): zeroing a unit
               equals zeroing its column (mmneuron.md 2.4)
     inert     layers that are computed but whose result is never used
@@ -51,8 +71,10 @@ class Family:
     sites              site name -> place; the only names that rules, configs and methods use
     template           text around a prompt that is to be answered; `{prompt}` contains `<image>`
     image_token        token id that stands for one image position
-    vision_positions   positions of the vision tower for a picture of (width, height), class tokens included
+    vision_positions   positions of the vision tower for a picture of (width, height), class tokens included; asks the
+                       configuration and, where the checkpoint sets how pictures are cut, its processor
     norm, head         module paths of the final norm and the unembedding, for lenses; "" where no text is written
+    without            site of `SITES` that there is none of -> why
     """
 
     name: str
@@ -61,15 +83,17 @@ class Family:
     sites: Mapping[str, Site]
     template: str
     image_token: Callable[[ModelConfig], int]
-    vision_positions: Callable[[ModelConfig, int, int], int]
+    vision_positions: Callable[[ModelConfig, Any, int, int], int]
     norm: str
     head: str
+    without: Mapping[str, str] = field(default_factory=dict)
 
     def site(self, name: str) -> Site:
         """The site of that name, or an error that lists the names there are."""
         if name not in self.sites:
+            reason = f": {self.without[name]}" if name in self.without else ""
             raise VlmscopeError(
-                f"The family {self.name} has no site '{name}'.",
+                f"The family {self.name} has no site '{name}'{reason}.",
                 where="captures.*.take in the configuration",
                 instead="one of: " + ", ".join(self.sites),
             )

@@ -20,7 +20,7 @@ def no_token(config: ModelConfig) -> int:
     return -1
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """CLS and patches of the one view, whatever the picture."""
     return parts.patches(config) + 1
 
@@ -57,4 +57,8 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="",
     head="",
+    without={
+        "logits": "it writes no text and has no unembedding",
+        "projector_gate": "its projection is a single matrix",
+    },
 )

@@ -12,7 +12,7 @@ from vlmscope.models import parts
 from vlmscope.models.base import Family, ModelConfig, Site
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """Patches of the one view, whatever the picture; SigLIP has no class token."""
     return parts.patches(config)
 
@@ -37,6 +37,7 @@ FAMILY = Family(
         **parts.decoder(
             "model.language_model", attention="post_attention_layernorm", branch="post_feedforward_layernorm"
         ),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_tower.encoder.layers.{l}"),
         "image_embeds": Site("model.multi_modal_projector", "output", parts.one, parts.text_width, "projector"),
     },
@@ -45,4 +46,5 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.language_model.norm",
     head="lm_head",
+    without={"projector_gate": "its projector is a single matrix"},
 )

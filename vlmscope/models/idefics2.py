@@ -12,7 +12,6 @@ from vlmscope.models.base import Family, ModelConfig, Site
 
 CONNECTOR = "model.connector.modality_projection"
 RESAMPLER = "model.connector.perceiver_resampler"
-SHORTEST = 378
 
 
 def resampler_layers(config: ModelConfig) -> int:
@@ -25,16 +24,17 @@ def resampler_units(config: ModelConfig) -> int:
     return 4 * config.perceiver_config.hidden_size
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
-    """Patches of a picture that is not split: its longer side fits the tower (980), its shorter is at least 378."""
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
+    """Patches of the picture and, where the checkpoint splits it, of its four quarters; all padded to the largest."""
     import numpy as np
-    from transformers.image_utils import SizeDict
     from transformers.models.idefics2.image_processing_pil_idefics2 import get_resize_output_image_size
 
-    longest, patch = config.vision_config.image_size, config.vision_config.patch_size
-    size = SizeDict(shortest_edge=min(SHORTEST, longest), longest_edge=longest)
-    sides = get_resize_output_image_size(np.empty((0, height, width)), size)
-    return (sides[0] // patch) * (sides[1] // patch)
+    pictures, patch = processor.image_processor, config.vision_config.patch_size
+    whole = np.empty((0, height, width))
+    views = pictures.split_images(whole) if pictures.do_image_splitting else [whole]
+    sides = [get_resize_output_image_size(view, pictures.size) for view in views]
+    rows, columns = (max(side) // patch for side in zip(*sides, strict=True))
+    return len(views) * rows * columns
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
@@ -55,6 +55,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.text_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_model.encoder.layers.{l}"),
         "projector_gate": Site(
             CONNECTOR + ".act_fn", "output", parts.one, parts.text_units, "projector", CONNECTOR + ".down_proj"

@@ -10,17 +10,10 @@ from typing import Any
 from vlmscope.models import parts
 from vlmscope.models.base import Family, ModelConfig, Site
 
-# The longer side of a picture is brought to this many tiles.
-TILES = 4
 
-
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """Patches of all tiles and of the whole picture; every one of them has the size of the tower."""
-    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
-
-    side = config.vision_config.image_size
-    sizes = {"max_image_size": {"longest_edge": side}, "size": {"longest_edge": TILES * side}}
-    tiles, _, _ = Idefics3ImageProcessorPil().get_number_of_image_patches(height, width, sizes)
+    tiles, _, _ = processor.image_processor.get_number_of_image_patches(height, width)
     return max(tiles, 1) * parts.patches(config)
 
 
@@ -42,6 +35,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.text_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_model.encoder.layers.{l}"),
         "image_embeds": Site(
             "model.connector.modality_projection.proj", "output", parts.one, parts.text_width, "projector"
@@ -52,4 +46,5 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.text_model.norm",
     head="lm_head",
+    without={"projector_gate": "its projector is a single matrix"},
 )

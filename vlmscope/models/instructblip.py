@@ -34,7 +34,7 @@ def image_token(config: ModelConfig) -> int:
     return config.image_token_index
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """CLS and patches of the one view, whatever the picture: 257 in the published model."""
     return parts.patches(config) + 1
 
@@ -91,6 +91,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("language_model.model"),
+        **parts.unembedding("language_model.lm_head"),
         **parts.tower("vision_model.encoder.layers.{l}"),
         "qformer_gate": branch("", "projector", inert=last_text_branch, real="qformer_attention_mask"),
         "query_gate": branch("_query", "projector"),
@@ -102,4 +103,5 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="language_model.model.norm",
     head="language_model.lm_head",
+    without={"projector_gate": "its projector is a single matrix; see `qformer_gate`, `query_gate`"},
 )

@@ -8,7 +8,6 @@ from vlmscope.models import parts
 from vlmscope.models.base import Family, ModelConfig
 
 MARK = "<IMG_CONTEXT>"
-MOST_TILES = 12
 
 
 class Tiled(parts.Marked):
@@ -26,14 +25,11 @@ def patches(config: ModelConfig) -> int:
     return (vision.image_size[0] // vision.patch_size[0]) * (vision.image_size[1] // vision.patch_size[1])
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
-    """CLS and patches of all tiles, and of a thumbnail where there is more than one."""
-    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
-
-    side = tuple(config.vision_config.image_size)
-    columns, rows = get_optimal_tiled_canvas((height, width), side, 1, MOST_TILES)
-    tiles = columns * rows
-    return (tiles + 1 if tiles > 1 else 1) * (patches(config) + 1)
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
+    """CLS and patches of all tiles the checkpoint allows, and of a thumbnail where there is more than one."""
+    # The processor of transformers always asks for tiles, whatever the image processor's own setting.
+    tiles = processor.inner.image_processor.get_number_of_image_patches(height, width, {"crop_to_patches": True})
+    return tiles * (patches(config) + 1)
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
@@ -51,6 +47,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_tower.encoder.layer.{l}", inert=parts.unused_vision_layers),
         **parts.projector("model.multi_modal_projector"),
     },

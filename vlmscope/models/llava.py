@@ -7,7 +7,7 @@ from vlmscope.models import parts
 from vlmscope.models.base import Family, ModelConfig
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """CLS and patches of the one view, whatever the picture: 577 in the published model."""
     return parts.patches(config) + 1
 
@@ -25,6 +25,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_tower.encoder.layers.{l}", inert=parts.unused_vision_layers),
         **parts.projector("model.multi_modal_projector"),
     },

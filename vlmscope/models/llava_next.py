@@ -22,7 +22,7 @@ def tiles(config: ModelConfig, width: int, height: int) -> int:
     return image_size_to_num_patches((height, width), config.image_grid_pinpoints, config.vision_config.image_size)
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """CLS and patches of every tile: 577 per tile in the published model, 2885 for a 640 x 480 picture."""
     return tiles(config, width, height) * (parts.patches(config) + 1)
 
@@ -40,6 +40,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_tower.encoder.layers.{l}", inert=parts.unused_vision_layers),
         **parts.projector("model.multi_modal_projector"),
     },

@@ -7,7 +7,7 @@ from vlmscope.models import llava_next, parts
 from vlmscope.models.base import Family, ModelConfig
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """Patches of every tile; SigLIP has no class token, and tiles are scaled down only behind the projector."""
     return llava_next.tiles(config, width, height) * parts.patches(config)
 
@@ -32,6 +32,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower("model.vision_tower.encoder.layers.{l}", inert=parts.unused_vision_layers),
         **parts.projector("model.multi_modal_projector"),
     },

@@ -31,7 +31,7 @@ def unused_vision_layers(config: ModelConfig) -> frozenset[int]:
     return frozenset(range(max(layer % layers for layer in config.vision_config.feature_layers) + 1, layers))
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """Class token and patches of every crop: 577 each in the published model, 4039 for a 640 x 480 picture."""
     return config.geometry.crops(width, height) * (parts.patches(config) + 1)
 
@@ -57,10 +57,12 @@ FAMILY = Family(
         "resid_pre": Site(BLOCK, "input", text_layers, text_width, "text"),
         "resid_post": Site(BLOCK, "output", text_layers, text_width, "text"),
         "attn_out": Site(BLOCK + ".attn_out", "output", text_layers, text_width, "text"),
+        "attn_prob": Site(BLOCK + ".attention", "output", text_layers, parts.text_heads, "attention"),
         "mlp_gate": Site(BLOCK + ".act", "output", text_layers, text_units, "text", BLOCK + ".ff_out"),
         "mlp_hidden": Site(BLOCK + ".ff_out", "input", text_layers, text_units, "text", BLOCK + ".ff_out"),
         "mlp_out": Site(BLOCK + ".ff_out", "output", text_layers, text_width, "text"),
         "final_norm": Site("model.transformer.ln_f", "output", parts.one, text_width, "text"),
+        **parts.unembedding("model.transformer.ff_out"),
         **parts.tower(
             "model.vision_backbone.image_vit.transformer.resblocks.{l}",
             gate="feed_forward.act",

@@ -55,7 +55,7 @@ def abstractor_width(config: ModelConfig) -> int:
     return config.visual_config.visual_abstractor.hidden_size
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
     """CLS and patches, the same for every picture: 1025 in the published model."""
     vision = config.visual_config.visual_model
     return (vision.image_size // vision.patch_size) ** 2 + 1
@@ -92,12 +92,14 @@ FAMILY = Family(
         "resid_pre": Site(BLOCK, "input", text_layers, text_width, "text"),
         "resid_post": Site(BLOCK, "output", text_layers, text_width, "text"),
         "attn_out": Site(BLOCK + ".self_attn.o_proj", "output", text_layers, text_width, "text"),
+        "attn_prob": Site(BLOCK + ".self_attn", "output", text_layers, parts.text_heads, "attention"),
         "mlp_gate": Site(BLOCK + ".mlp.act_fn", "output", text_layers, text_units, "text", BLOCK + ".mlp.down_proj"),
         "mlp_hidden": Site(
             BLOCK + ".mlp.down_proj", "input", text_layers, text_units, "text", BLOCK + ".mlp.down_proj"
         ),
         "mlp_out": Site(BLOCK + ".mlp.down_proj", "output", text_layers, text_width, "text"),
         "final_norm": Site("model.norm", "output", parts.one, text_width, "text"),
+        **parts.unembedding("lm_head"),
         **parts.tower(
             "model.vision_model.encoder.layers.{l}",
             gate="mlp.act",
@@ -117,4 +119,5 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.norm",
     head="lm_head",
+    without={"projector_gate": "queries take its place; their gates are `qformer_gate`"},
 )

@@ -37,6 +37,16 @@ def text_width(config: ModelConfig) -> int:
     return config.text_config.hidden_size
 
 
+def text_heads(config: ModelConfig) -> int:
+    """Attention heads of a decoder block."""
+    return config.get_text_config().num_attention_heads
+
+
+def vocabulary(config: ModelConfig) -> int:
+    """Tokens that can be written."""
+    return config.get_text_config().vocab_size
+
+
 def vision_layers(config: ModelConfig) -> int:
     """Blocks of the vision tower, the unused last ones included."""
     return config.vision_config.num_hidden_layers
@@ -93,11 +103,17 @@ def decoder(
         "resid_pre": Site(block, "input", text_layers, text_width, "text"),
         "resid_post": Site(block, "output", text_layers, text_width, "text"),
         "attn_out": Site(f"{block}.{attention}", "output", text_layers, text_width, "text"),
+        "attn_prob": Site(block + ".self_attn", "output", text_layers, text_heads, "attention"),
         "mlp_gate": Site(f"{block}.{gate}", "output", text_layers, text_units, "text", down),
         "mlp_hidden": Site(down, "input", text_layers, text_units, "text", down),
         "mlp_out": Site(f"{block}.{branch}", "output", text_layers, text_width, "text"),
         "final_norm": Site(norm or root + ".norm", "output", one, text_width, "text"),
     }
+
+
+def unembedding(path: str) -> Sites:
+    """The site of the logits, where the head is."""
+    return {"logits": Site(path, "output", one, vocabulary, "text")}
 
 
 def tower(

@@ -21,6 +21,7 @@ FAMILY = replace(
     model_class="Qwen2_5_VLForConditionalGeneration",
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower(
             "model.visual.blocks.{l}", gate="mlp.act_fn", columns="mlp.down_proj", layers=qwen2_vl.vision_layers
         ),

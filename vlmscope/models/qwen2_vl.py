@@ -36,13 +36,9 @@ def merger_units(config: ModelConfig) -> int:
     return vision_width(config) * config.vision_config.spatial_merge_size**2
 
 
-def vision_positions(config: ModelConfig, width: int, height: int) -> int:
-    """Patches of the picture, resized to whole squares within the pixel limits that the library sets."""
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
-    patch = config.vision_config.patch_size
-    sides = smart_resize(height, width, factor=patch * config.vision_config.spatial_merge_size)
-    return (sides[0] // patch) * (sides[1] // patch)
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
+    """Patches of the picture, resized to whole squares within the pixel limits that the checkpoint sets."""
+    return processor.inner.image_processor.get_number_of_image_patches(height, width)
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
@@ -59,6 +55,7 @@ FAMILY = Family(
     processor=processor,
     sites={
         **parts.decoder("model.language_model"),
+        **parts.unembedding("lm_head"),
         **parts.tower(
             "model.visual.blocks.{l}", gate="mlp.act", layers=vision_layers, units=vision_units, width=vision_width
         ),

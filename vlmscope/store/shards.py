@@ -168,6 +168,29 @@ def _summed(path: str, take: str) -> dict[str, Any]:
     return total
 
 
+def read_attention(path: str | Path, take: str, sample: int) -> tuple[np.ndarray, np.ndarray]:
+    """Attention probabilities of one sample of a shard, numbered from 0 within it.
+
+    returns   positions of the queries int32 [query], probabilities [layer, head, query, key]
+    """
+    with open_shard(path) as file:
+        if take not in file:
+            raise VlmscopeError(f"The shard has no take '{take}'.", where=str(path), instead="one of: " + _takes(file))
+        group = file[take]
+        rows = np.flatnonzero(group["sample"][()] == sample)
+        if not len(rows):
+            return np.zeros(0, np.int32), np.zeros((*group["values"].shape[1:], 0, 0), np.float16)
+        # Rows of a sample stand together: queries in order, for each of them all keys.
+        part = slice(rows[0], rows[-1] + 1)
+        keys = int(group["key"][rows[-1]]) + 1
+        values = group["values"][part].reshape(-1, keys, *group["values"].shape[1:])
+        return group["position"][part][::keys], values.transpose(2, 3, 0, 1)
+
+
+def _takes(file: h5py.File) -> str:
+    return ", ".join(name for name in file if name != "samples")
+
+
 def _take_line(name: str) -> str:
-    site, where, keep = name.split(".")
+    site, where, keep = name.split(".")[:3]
     return f"{{site: {site}, where: {where}, keep: {keep}}}"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vlmscope.capture import batches, plan, run, taps
+from vlmscope.capture import batches, places, plan, run, taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
@@ -104,8 +104,8 @@ def test_an_empty_answer_leaves_its_row_as_it_was():
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 0, 0], [7, 8, 9, 3]]
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
     assert batch.starts == (2, 3)
-    assert taps.positions("answer", batch, 90).tolist() == [[False] * 4, [False, False, False, True]]
-    assert taps.positions("emitting", batch, 90).tolist() == [[False] * 4, [False, False, True, False]]
+    assert places.positions("answer", batch, 90).tolist() == [[False] * 4, [False, False, False, True]]
+    assert places.positions("emitting", batch, 90).tolist() == [[False] * 4, [False, False, True, False]]
 
 
 def test_an_answer_is_not_looked_at_where_none_is_written(tiny):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from vlmscope.capture import batches
 from vlmscope.models import inputs
 from vlmscope.models.base import family
-from vlmscope.models.load import describe, load
+from vlmscope.models.load import Loaded, describe, load
 from vlmscope.samples import Sample
 from vlmscope.store import files
 
@@ -22,7 +23,7 @@ def many(count, **changes):
 
 
 def within(samples, tiny, most=10_000, budget=0):
-    return [one.index for one in batches.within_budget(samples, tiny.family, tiny.config, most, budget)]
+    return [one.index for one in batches.within_budget(samples, tiny, most, budget)]
 
 
 def test_without_a_budget_the_most_samples_count(tiny):
@@ -57,7 +58,8 @@ def test_the_published_budget_stops_where_the_released_code_does(size, expected)
 
     published = LlavaNextConfig(image_grid_pinpoints=[[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]])
     pictures = many(60, width=size[0], height=size[1])
-    found = batches.within_budget(pictures, family("llava_next"), published, 10_001, 100_000)
+    loaded = Loaded(SimpleNamespace(config=published), None, family("llava_next"), {})
+    found = batches.within_budget(pictures, loaded, 10_001, 100_000)
     assert len(found) == expected
 
 

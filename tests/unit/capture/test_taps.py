@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.capture import taps
+from vlmscope.capture import places, taps
 from vlmscope.capture.plan import Take
 from vlmscope.models.inputs import Batch
 
@@ -25,17 +25,17 @@ WHERE = {
 
 @pytest.mark.parametrize("where", WHERE)
 def test_positions_never_include_padding(where):
-    assert taps.positions(where, Batch((), INPUTS), IMAGE).int().tolist() == WHERE[where]
+    assert places.positions(where, Batch((), INPUTS), IMAGE).int().tolist() == WHERE[where]
 
 
 def test_padding_with_the_image_token_is_not_an_image():
     inputs = {"input_ids": torch.tensor([[90, 5, 90]]), "attention_mask": torch.tensor([[1, 1, 0]])}
-    assert taps.positions("image", Batch((), inputs), IMAGE).tolist() == [[True, False, False]]
+    assert places.positions("image", Batch((), inputs), IMAGE).tolist() == [[True, False, False]]
 
 
 def test_a_row_of_padding_alone_has_no_last_position():
     inputs = {"input_ids": torch.zeros(1, 3, dtype=torch.long), "attention_mask": torch.zeros(1, 3, dtype=torch.long)}
-    assert not taps.positions("last", Batch((), inputs), IMAGE).any()
+    assert not places.positions("last", Batch((), inputs), IMAGE).any()
 
 
 def values(seed, *shape):
