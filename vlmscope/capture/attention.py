@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vlmscope.capture import taps
 from vlmscope.capture.plan import Take
 from vlmscope.models.load import Loaded
 
@@ -51,21 +52,21 @@ class Attended:
     def see(self, layer: int, value: Tensor) -> None:
         """Pick the queries of one layer, [sample, head, query, key], on the device."""
         sample, query = (index.to(value.device) for index in self.queries)
-        picked = value[sample, :, query]
-        self.layers[layer] = picked[:, list(self.take.units)] if self.take.units else picked
+        # [query, key, head], as the units of other sites stand last.
+        self.layers[layer] = taps.of_units(value[sample, :, query].transpose(1, 2), self.take.units)
 
     def end(self, rows: Sequence[int], inputs: dict[str, Tensor]) -> None:
         """Move the batch to the host in one copy, without keys that are padding."""
         first = self.layers[self.take.layers[0]].device
-        # [query, layer, head, key]
-        values = torch.stack([self.layers[layer].to(first) for layer in self.take.layers], 1).cpu()
+        # [query, key, layer, head]
+        values = torch.stack([self.layers[layer].to(first) for layer in self.take.layers], 2).cpu()
         real = inputs["attention_mask"].bool().cpu()
         sample, query = (index.cpu() for index in self.queries)
         row, key = real[sample].nonzero(as_tuple=True)
         token = inputs["input_ids"].cpu()[sample, query]
         block = {"sample": torch.tensor(rows)[sample][row], "position": query[row], "key": key, "token": token[row]}
         self.blocks.append(
-            {"values": values.movedim(3, 1)[real[sample]]} | {name: one.to(torch.int32) for name, one in block.items()}
+            {"values": values[real[sample]]} | {name: one.to(torch.int32) for name, one in block.items()}
         )
 
     def result(self) -> dict[str, Any]:
@@ -77,4 +78,4 @@ class Attended:
         blocks = [nothing, *self.blocks]
         joined = {name: torch.cat([block[name].to(nothing[name].dtype) for block in blocks]) for name in nothing}
         order = torch.argsort(joined["sample"], stable=True)
-        return {name: value[order].numpy() for name, value in joined.items()}
+        return {name: value[order].numpy() for name, value in joined.items()} | taps.chosen(self.take)

@@ -70,7 +70,7 @@ def _probabilities(output: tuple[Tensor, Tensor | None]) -> Tensor:
     return output[1]
 
 
-def _of_units(value: Tensor, units: Sequence[int]) -> Tensor:
+def of_units(value: Tensor, units: Sequence[int]) -> Tensor:
     """The listed units of the last axis; all of them for none."""
     return value[..., list(units)] if units else value
 
@@ -104,7 +104,7 @@ class Counter:
         Weighted column sums: a product with the 0/1 vector of positions is several times faster than selecting
         rows and summing truth values, and just as exact, since float32 holds every count of a batch.
         """
-        value = _of_units(value, self.take.units)
+        value = of_units(value, self.take.units)
         flat, row = value.reshape(-1, value.shape[-1]), self.take.layers.index(layer)
         if row == 0:
             self.weights.clear()
@@ -128,10 +128,10 @@ class Counter:
     def result(self) -> dict[str, Any]:
         """Arrays as they go into a shard."""
         counts = {"fired": self.fired.cpu().numpy(), "total": self.total.cpu().numpy(), "seen": self.seen}
-        return counts | _chosen(self.take)
+        return counts | chosen(self.take)
 
 
-def _chosen(take: Take) -> dict[str, Any]:
+def chosen(take: Take) -> dict[str, Any]:
     """Numbers of the units, where a take lists them."""
     return {"chosen": np.array(take.units, dtype=np.int32)} if take.units else {}
 
@@ -169,7 +169,7 @@ class Keeper:
 
     def see(self, layer: int, value: Tensor) -> None:
         """Reduce one layer of the batch, [sample, token, unit], on the device."""
-        value = _of_units(value, self.take.units)
+        value = of_units(value, self.take.units)
         if self.take.keep == "mean":
             weight = self.seen.to(value.device, torch.float32)
             summed = torch.einsum("st,std->sd", weight, value.float())
@@ -214,14 +214,14 @@ class Keeper:
         return {
             key: value[order].float().numpy() if key == "values" else value[order].numpy()
             for key, value in joined.items()
-        } | _chosen(self.take)
+        } | chosen(self.take)
 
     def _nothing(self) -> dict[str, Any]:
         """The same arrays with no row."""
         shape = (0, len(self.take.layers), self.take.k or self.width)
         named = {"values": torch.zeros(shape)} | ({"units": torch.zeros(shape).int()} if self.take.k else {})
         named |= dict.fromkeys(("sample", "position", "token"), torch.zeros(0, dtype=torch.int32))
-        return {key: value.numpy() for key, value in named.items()} | _chosen(self.take)
+        return {key: value.numpy() for key, value in named.items()} | chosen(self.take)
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:

@@ -55,12 +55,44 @@ def test_names_tell_takes_apart():
         (take("mlp_gate[x]"), r"mlp_gate\[x\]"),
         (take("mlp_gate[-1]"), r"mlp_gate\[-1\]"),
         (take(""), "''"),
+        ({**take("resid_post"), "units": [3, 24]}, "24 units, there is no unit 24"),
+        ({**take("resid_post", "all", "top(3)"), "units": [3, 5]}, "1 to 2"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_its_place(wrong, words):
     with pytest.raises(VlmscopeError, match=words) as caught:
         resolve(take("resid_pre"), wrong)
     assert "captures.*.take" in caught.value.where
+
+
+def test_lists_belong_to_the_name():
+    words = {**take("resid_post[2]", "word", "first"), "words": ["dog", "bus stop"]}
+    numbers = {**take("mlp_gate", "at", "values"), "at": [0, -1], "units": [7, 3]}
+    found = plan.resolve([words, numbers, {**take(), "units": [5]}], LLAVA, CONFIG, "generate")
+    assert [one.name for one in found] == [
+        "resid_post[2].word(dog+bus stop).first",
+        "mlp_gate.at(0+-1).values.units(3+7)",
+        "mlp_gate.all.counts.units(5)",
+    ]
+    assert found[1].units == (3, 7)
+
+
+def test_long_lists_stand_in_the_name_as_a_digest():
+    names = set()
+    for count in (30, 31):
+        words = [f"colour{number}" for number in range(count)]
+        (found,) = plan.resolve([{**take("resid_post", "word", "first"), "words": words}], LLAVA, CONFIG, "generate")
+        assert found.words == tuple(words)
+        names.add(found.name)
+    assert len(names) == 2 and all(len(name) < 50 and "(#" in name for name in names)
+
+
+@pytest.mark.parametrize("where", ["answer", "emitting", "word"])
+def test_an_answer_that_is_not_written_cannot_be_searched(where):
+    words = {"words": ["dog"]} if where == "word" else {}
+    with pytest.raises(VlmscopeError, match="none is written") as caught:
+        resolve({**take("resid_post", where, "first"), **words})
+    assert caught.value.instead == "run: generate"
 
 
 @pytest.mark.parametrize("keep", ["top(1)", "top(24)"])

@@ -152,6 +152,66 @@ def test_top_units_equal_a_full_sort():
             place += 1
 
 
+def test_a_sample_without_such_a_position_has_no_mean():
+    seen = {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    mask = torch.tensor(WHERE["text"]).bool()
+    mask[1] = False
+    sink = taps.Keeper(Take("resid_post", "text", "mean", LAYERS), 6, CPU)
+    found = fed(sink, [((2, 0, 1), INPUTS, mask, seen)], LAYERS)
+    # Row 1 of the tensors holds sample 0.
+    assert found["sample"].tolist() == [1, 2]
+    np.testing.assert_allclose(found["values"][1, 0], seen[1][0, 2:].mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("keep", ["values", "mean", "top", "counts"])
+def test_listed_units_are_those_of_all_units(keep):
+    units, seen = (1, 4, 5), {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    kind = taps.Counter if keep == "counts" else taps.Keeper
+    some, every = (
+        fed(kind(Take("resid_post", "text", keep, LAYERS, k=k, units=chosen), 6, CPU), blocks("text", seen), LAYERS)
+        for chosen, k in ((units, 2), ((), 6))
+    )
+    assert some.pop("chosen").tolist() == list(units) and "chosen" not in every
+    if keep == "counts":
+        for key in ("fired", "total"):
+            np.testing.assert_array_equal(some[key], every[key][:, units])
+        assert some["seen"] == every["seen"] == 6
+    elif keep == "top":
+        for row, column in np.ndindex(every["units"].shape[:2]):
+            best = [unit for unit in every["units"][row, column] if unit in units][:2]
+            assert some["units"][row, column].tolist() == best
+    else:
+        np.testing.assert_array_equal(some["values"], every["values"][..., units])
+
+
+@pytest.mark.parametrize("keep", ["values", "mean", "top"])
+def test_sites_computed_at_some_positions_give_what_all_positions_give(keep):
+    seen = {layer: values(layer, 3, 4, 6) for layer in LAYERS}
+    mask, columns = torch.tensor(WHERE["text"]).bool(), torch.tensor([0, 2, 3])
+    found = []
+    for part in (None, columns):
+        sink = taps.Keeper(Take("logits", "text", keep, LAYERS, k=2 * (keep == "top")), 6, CPU)
+        sink.begin(mask, part)
+        for layer in LAYERS:
+            sink.see(layer, seen[layer] if part is None else seen[layer][:, part])
+        sink.end((2, 0, 1), INPUTS)
+        found.append(sink.result())
+    for key in found[0]:
+        np.testing.assert_array_equal(found[0][key], found[1][key])
+
+
+def test_counts_at_some_positions_are_those_of_all_positions():
+    seen, mask, columns = values(0, 3, 4, 5), torch.tensor(WHERE["text"]).bool(), torch.tensor([0, 2, 3])
+    found = []
+    for part in (None, columns):
+        sink = taps.Counter(Take("logits", "text", "counts", (0,)), 5, CPU)
+        sink.begin(mask, part)
+        sink.see(0, seen if part is None else seen[:, part])
+        found.append(sink.result())
+    assert found[0]["seen"] == found[1]["seen"] == 6
+    np.testing.assert_array_equal(found[0]["fired"], found[1]["fired"])
+
+
 @pytest.mark.parametrize("keep", ["values", "mean", "top"])
 def test_no_batch_gives_no_rows(keep):
     found = taps.Keeper(Take("resid_post", "all", keep, LAYERS, k=2 * (keep == "top")), 6, CPU).result()
