@@ -18,7 +18,7 @@ except VlmscopeError as error:
 settings = flow.Settings(cfg)
 code = flow.code
 paths = layout.Paths(cfg)
-resources = flow.Resources(cfg.scale)
+resources = flow.Resources(cfg.scale, {name: one.device for name, one in cfg.models.items()})
 cpu, gpu = resources.cpu, resources.gpu
 # A real judge is a model: its steps then need torch and more memory.
 judge_env = "../envs/cpu.yaml" if cfg.mmneuron.evaluate.judge == "token_f1" else "../envs/gpu.yaml"

@@ -89,6 +89,8 @@ rule model_resolve:
             checkpoint="models.{model}.checkpoint",
             revision="models.{model}.revision",
             dtype="models.{model}.dtype",
+            quantize="models.{model}.quantize",
+            attention="models.{model}.attention",
         ),
         code=code("model_resolve"),
         folder=paths.model_folder,

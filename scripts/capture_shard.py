@@ -7,7 +7,7 @@ from vlmscope.session import device, logged, prepare_torch, settings
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     shard.make(
-        load(snakemake.input.model, device(snakemake.resources.gpu)),
+        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,
         settings=settings(snakemake.params.settings),

@@ -9,7 +9,7 @@ from vlmscope.store import tables
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     chosen, conditions = settings(snakemake.params.settings), settings(snakemake.params.conditions)
-    loaded = load(snakemake.input.model, device(snakemake.resources.gpu))
+    loaded = load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device))
     domain, family = snakemake.wildcards.domain, loaded.family.name
     neurons = masks.read(snakemake.input.neurons, chosen.pop("domains"))
     answers = generate.from_files(

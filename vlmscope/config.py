@@ -1,7 +1,8 @@
 """The whole configuration as typed classes; `config.yaml` and `config.schema.json` are printed from them.
 
 Every key has a default (the embedded, offline scale), bounds and one sentence. Settings of the machine (threads,
-memory, partitions, batch size) are not here: they are resources of the rules.
+memory, partitions, batch size) are not here: they are resources of the rules. A model's device is here, since models
+differ in it, and becomes a resource too: no result depends on it.
 """
 
 import json
@@ -45,6 +46,21 @@ class Model(Section):
     checkpoint: str = Field("", description="folder (relative to the repository) or Hugging Face id")
     revision: str = Field("", description="commit, tag or branch (source: hub or official)")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the forward pass")
+    quantize: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="pack the weights with bitsandbytes, which has to be installed (GPU only)"
+    )
+    attention: Literal["auto", "eager", "sdpa"] = Field(
+        "auto", description="implementation of attention: step by step, fused, or what the library prefers"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where it runs; auto: a GPU where there is one. No result is made anew when this changes"
+    )
+
+    @model_validator(mode="after")
+    def _packed_weights_need_a_gpu(self) -> "Model":
+        if self.quantize != "none" and self.device == "cpu":
+            raise ValueError(f"quantize: {self.quantize} needs a GPU, but device is cpu; write quantize: none")
+        return self
 
 
 class Judge(Section):

@@ -67,13 +67,29 @@ def prepare_torch(threads: int, seed: int = 0) -> None:
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(threads)
+    # float32 means float32: by default a GPU rounds the inputs of convolutions, here of the first vision layer.
+    torch.backends.cudnn.allow_tf32 = False
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def device(gpus: int) -> str:
-    """`cuda` where the job was given a GPU that torch can use, else `cpu`."""
+def device(gpus: int, wanted: str = "auto") -> str:
+    """Where a job's model goes: `cpu`, `cuda`, or `auto`, which spreads it over all GPUs that the job was given.
+
+    gpus     what the job asked for, the resource `gpu`
+    wanted   models.*.device: cpu; cuda, which insists on a GPU; auto, the CPU where there is none
+    """
     import torch
 
-    return "cuda" if gpus and torch.cuda.is_available() else "cpu"
+    there = bool(gpus) and torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise VlmscopeError(
+            "The model is to run on a GPU, and torch finds none." if gpus else "The job was given no GPU.",
+            where="models.*.device",
+            instead="device: auto takes the CPU where there is no GPU; python -c 'import torch; torch.cuda.init()' "
+            "tells what is amiss",
+        )
+    if wanted == "cpu" or not there:
+        return "cpu"
+    return "auto" if gpus > 1 else "cuda"

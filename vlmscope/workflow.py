@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,13 @@ def _skeleton(path: str) -> bytes:
 
 
 class Resources:
-    """Demands of a job at the chosen scale; memory and time grow with the attempt."""
+    """Demands of a job at the chosen scale; memory and time grow with the attempt.
 
-    def __init__(self, scale: str) -> None:
-        self.scale = scale
+    devices   model -> models.*.device; a resource, so that results do not depend on the machine that made them
+    """
+
+    def __init__(self, scale: str, devices: Mapping[str, str] | None = None) -> None:
+        self.scale, self.devices = scale, devices or {}
 
     def cpu(self, mem_gb: float = 1.5, minutes: int = 10) -> dict[str, Any]:
         """A job without a model."""
@@ -178,7 +181,14 @@ class Resources:
         """
         if self.scale == "tiny":
             minutes, mem_gb, batch = 10, 3, 32
-        return {"gpu": 1, "mem_mb": growing(int(1000 * mem_gb)), "runtime": growing(minutes), "batch": batch}
+        demands = {"gpu": self._gpus, "device": self._device, "batch": batch}
+        return {**demands, "mem_mb": growing(int(1000 * mem_gb)), "runtime": growing(minutes)}
+
+    def _device(self, wildcards: Wildcards) -> str:
+        return self.devices.get(getattr(wildcards, "model", ""), "auto")
+
+    def _gpus(self, wildcards: Wildcards) -> int:
+        return int(self._device(wildcards) != "cpu")
 
     def threads(self, paper: int) -> int:
         """One thread at tiny scale: jobs run side by side and numbers do not depend on the core count."""

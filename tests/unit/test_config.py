@@ -61,7 +61,9 @@ def test_every_description_stands_in_the_yaml_or_the_schema():
 
 def test_settings_of_the_machine_are_not_in_the_configuration():
     keys = {key for section in SECTIONS for key in section.model_fields}
-    assert not keys & {"threads", "memory", "mem_mb", "partition", "batch", "batch_size", "device", "gpu", "output"}
+    assert not keys & {"threads", "memory", "mem_mb", "partition", "batch", "batch_size", "gpu", "output"}
+    # Models differ in it, so it stands there; it reaches jobs as a resource (tests/workflow/test_reruns.py).
+    assert [one.__name__ for one in SECTIONS if "device" in one.model_fields] == ["Model"]
 
 
 def changed(**paths):
@@ -97,6 +99,10 @@ BAD = [
     ({"captures__domain_counts__shards": 0}, ["captures.domain_counts.shards:"]),
     ({"models__Llava": {"family": "x", "label": "x"}}, ["models.Llava"]),
     ({"models": None}, ["models:", "null"]),
+    (
+        {"models__llava__quantize": "8bit", "models__llava__device": "cpu"},
+        ["models.llava: quantize: 8bit needs a GPU, but device is cpu"],
+    ),
     ({"run__mmneuron": ["blip"]}, ["run.mmneuron names 'blip', which models does not have (known: llava)"]),
     ({"mmneuron__capture": "no"}, ["mmneuron.capture names 'no', which captures does not have"]),
     (

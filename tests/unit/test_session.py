@@ -99,6 +99,36 @@ def test_without_a_gpu_the_cpu_is_used():
     assert session.device(1) == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "there", "place"),
+    [
+        (1, "auto", True, "cuda"),
+        (1, "cuda", True, "cuda"),
+        (2, "auto", True, "auto"),
+        (4, "cuda", True, "auto"),
+        (1, "cpu", True, "cpu"),
+        (0, "auto", True, "cpu"),
+        (1, "auto", False, "cpu"),
+        (0, "cpu", False, "cpu"),
+    ],
+)
+def test_a_model_goes_where_the_job_s_gpus_and_its_setting_say(monkeypatch, gpus, wanted, there, place):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert session.device(gpus, wanted) == place
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(1, "torch finds none"), (0, "given no GPU")])
+def test_a_model_that_insists_on_a_gpu_does_not_fall_back(monkeypatch, gpus, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VlmscopeError, match=said):
+        session.device(gpus, "cuda")
+
+
+def test_float32_is_not_rounded_in_convolutions():
+    session.prepare_torch(1)
+    assert torch.backends.cudnn.allow_tf32 is False
+
+
 def test_importing_the_session_costs_no_torch():
     code = "import sys, vlmscope.session; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -181,7 +181,7 @@ def test_a_constraint_meets_its_names_alone():
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_demands_grow_with_the_attempt(attempt):
     found = workflow.Resources("paper").gpu(minutes=30, mem_gb=40, batch=4)
-    assert (found["gpu"], found["batch"]) == (1, 4)
+    assert (found["gpu"](NAMES), found["device"](NAMES), found["batch"]) == (1, "auto", 4)
     assert found["mem_mb"](NAMES, attempt) == 40_000 * attempt
     assert found["runtime"](NAMES, attempt) == 30 * attempt
     assert workflow.Resources("paper").cpu(mem_gb=1.5)["mem_mb"](NAMES, attempt) == 1500 * attempt
@@ -189,8 +189,15 @@ def test_demands_grow_with_the_attempt(attempt):
 
 def test_tiny_models_ask_for_little_but_still_for_a_gpu():
     found = workflow.Resources("tiny").gpu(minutes=300)
-    assert found["gpu"] == 1 and found["mem_mb"](NAMES, 1) <= 4000 and found["runtime"](NAMES, 1) <= 10
+    assert found["gpu"](NAMES) == 1 and found["mem_mb"](NAMES, 1) <= 4000 and found["runtime"](NAMES, 1) <= 10
     assert (workflow.Resources("tiny").threads(8), workflow.Resources("paper").threads(8)) == (1, 8)
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1), ("auto", 1)])
+def test_a_model_that_is_to_run_on_the_cpu_asks_for_no_gpu(device, gpus):
+    found = workflow.Resources("paper", {NAMES.model: device, "other": "auto"}).gpu(minutes=30)
+    assert (found["gpu"](NAMES), found["device"](NAMES)) == (gpus, device)
+    assert found["gpu"](SimpleNamespace(model="other")) == found["gpu"](SimpleNamespace(dataset="ad")) == 1
 
 
 def test_the_library_is_found_by_jobs_once(monkeypatch, tmp_path):

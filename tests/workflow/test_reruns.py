@@ -41,6 +41,9 @@ KEYS = {
     "captures.domain_counts.shards=3": FROM_CAPTURE,
     "models.llava.label=LLaVA": {"mmneuron_table2"} | EFFECTS,
     "models.llava.dtype=bfloat16": {"model_resolve"} | FROM_SAMPLES,
+    "models.llava.quantize=4bit": {"model_resolve"} | FROM_SAMPLES,
+    "models.llava.attention=eager": {"model_resolve"} | FROM_SAMPLES,
+    "models.llava.device=cpu": set(),
     "datasets.com.options={}": set(),
 }
 

@@ -10,6 +10,8 @@ from vlmscope.samples import Sample
 from vlmscope.store.files import digest_text
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars", "h5py")
+# What a table says of the model behind it.
+CHECKPOINT = ("checkpoint", "revision", "dtype", "quantize", "attention", "fingerprint", "family")
 
 
 def describe(
@@ -27,7 +29,7 @@ def describe(
     return {
         "table": table,
         "scale": scale,
-        "checkpoint": {key: model[key] for key in ("checkpoint", "revision", "dtype", "fingerprint", "family")},
+        "checkpoint": {key: model[key] for key in CHECKPOINT},
         "data": {
             domain: {
                 **{key: raw[key] for key in ("kind", "source", "digest")},

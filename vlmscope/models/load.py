@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.models import placement
 from vlmscope.models.base import Family, family
 from vlmscope.store import files
 
@@ -38,7 +39,7 @@ class Loaded:
 
     @property
     def device(self) -> Any:
-        """Where the first of its parameters lies, which is where inputs go."""
+        """Where the first of its parameters lies, which is where inputs go; other layers may lie elsewhere."""
         return next(self.model.parameters()).device
 
 
@@ -93,7 +94,7 @@ def describe(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "family": settings["family"],
         "checkpoint": settings["checkpoint"],
         "revision": _commit(folder) or settings["revision"],
-        "dtype": settings["dtype"],
+        **placement.precision(settings),
         "files": digests,
         "fingerprint": files.digest_text(repr(sorted(digests.items()))),
     }
@@ -175,21 +176,19 @@ def _check_complete(told: dict[str, Any], folder: Path) -> None:
 
 
 def load(manifest: str | Path, device: str = "cpu") -> Loaded:
-    """Model in evaluation mode and processor of a manifest written by `describe`."""
+    """Model in evaluation mode and processor of a manifest written by `describe`.
+
+    device   cpu, cuda or auto, see `placement.arguments`
+    """
     about = files.read_json(manifest)
     folder = Path(about["folder"])
     check_folder(folder)
     slim_imports()
-    import torch
-
     kind = family(about["family"])
+    stored = placement.arguments(folder, about, device)
     model, told = model_class(kind).from_pretrained(
-        folder,
-        dtype=getattr(torch, about["dtype"]),
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
+        folder, **stored, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
     _check_complete(told, folder)
-    model = model.to(device).eval().requires_grad_(False)
-    return Loaded(model, kind.processor(folder, model.config), kind, about)
+    placement.check_on_gpus(model)
+    return Loaded(model.eval().requires_grad_(False), kind.processor(folder, model.config), kind, about)

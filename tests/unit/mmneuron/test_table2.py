@@ -140,7 +140,8 @@ def described(**changes):
         "capture": {"vision_positions": 100_000},
     }
     raw = {"kind": "k", "source": "drawn", "digest": "d", "root": "/secret"}
-    model = {"checkpoint": "c", "revision": "r", "dtype": "float32", "fingerprint": "f", "family": "llava_next"}
+    model = {"checkpoint": "c", "revision": "r", "fingerprint": "f", "family": "llava_next"}
+    model |= {"dtype": "float32", "quantize": "none", "attention": "auto"}
     given = {
         "table": "table2",
         "scale": "tiny",
