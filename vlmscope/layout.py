@@ -175,7 +175,8 @@ def _check_catalogues(config: Config) -> None:
 
 
 def _missing(needs: Iterable[dict[str, str]], takes: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    have = {(take["site"], take["where"], take["keep"]) for take in takes}
+    # A take of listed units does not hold what a method needs.
+    have = {(take["site"], take["where"], take["keep"]) for take in takes if not take.get("units")}
     return [need for need in needs if (need["site"], need["where"], need["keep"]) not in have]
 
 

@@ -155,6 +155,15 @@ def test_the_default_plan_holds():
     layout.check_plan(config.default())
 
 
+def test_a_take_of_some_units_is_not_the_one_that_is_needed():
+    takes = [{"site": site} for site in ("mlp_gate", "vision_gate", "projector_gate")]
+    layout.check_plan(changed(captures__domain_counts__take=takes))
+    takes[1]["units"] = [3, 4]
+    with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
+        layout.check_plan(changed(captures__domain_counts__take=takes))
+    assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
+
+
 def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
     short = changed(captures__domain_counts__take=[{"site": "mlp_gate"}, {"site": "vision_gate", "keep": "values"}])
     with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
