@@ -23,8 +23,8 @@ ROWS = (
     {"config"},
     {"settings"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
-    # Deviation: edits share the hooks' way to find a module (capture.taps), so they stand one step above capture.
-    {"edits"},
+    # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
+    {"edits", "lens"},
     {"capture", "metrics", "stats"},
     # Deviation: the manifest of official files is written by the drawn world and by the readers of datasets.
     {"raw"},
@@ -39,7 +39,7 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|edits\.py|store/weights\.py|multimodal_sae/(sae|train)\.py"
+    r"vlmscope/(models/|capture/|edits\.py|lens\.py|store/weights\.py|multimodal_sae/(sae|train)\.py"
     # Deviation: reads hidden states during its own passes.
     r"|mmneuron/perturb\.py)"
 )
