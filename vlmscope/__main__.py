@@ -2,8 +2,8 @@
 
 python -m vlmscope inspect FILE       what a shard, index or table holds
 python -m vlmscope show FILE...       tables as text
-python -m vlmscope sites FAMILY       named places in the forward pass
-python -m vlmscope check [CONFIG]     whether a configuration holds together
+python -m vlmscope sites NAME [FILE]  named places in the forward pass of a family or model; models of FILE too
+python -m vlmscope check [FILE]       whether the configuration holds together when FILE is laid over the default
 python -m vlmscope config             rewrite config.yaml and config.schema.json from vlmscope/config.py
 """
 
@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("inspect", help="what a shard, index or table holds").add_argument("file", type=Path)
     verbs.add_parser("show", help="tables as text").add_argument("file", type=Path, nargs="+")
-    verbs.add_parser("sites", help="named places of a model or family").add_argument("name")
+    sites = verbs.add_parser("sites", help="named places of a model or family")
+    sites.add_argument("name")
+    sites.add_argument("file", nargs="?", type=Path)
     verbs.add_parser("check", help="check a configuration").add_argument(
         "file", nargs="?", default="config.yaml", type=Path
     )
@@ -85,8 +87,8 @@ def _sites(chosen: argparse.Namespace) -> str:
     from vlmscope import config
     from vlmscope.models.base import family
 
-    # A model of the embedded catalogue stands for its family; any other word must be a family itself.
-    models = config.default().models
+    # A model of the catalogue stands for its family; any other word must be a family itself.
+    models = (config.overlaid(chosen.file) if chosen.file else config.default()).models
     kind = family(models[chosen.name].family if chosen.name in models else chosen.name)
     rows = [f"{'site':16} {'side':7} {'positions':10} path (family {kind.name})"]
     rows += [f"{name:16} {site.side:7} {site.stream:10} {site.path}" for name, site in kind.sites.items()]
@@ -96,7 +98,7 @@ def _sites(chosen: argparse.Namespace) -> str:
 def _check(chosen: argparse.Namespace) -> str:
     from vlmscope import config, layout
 
-    layout.check_plan(config.load(chosen.file))
+    layout.check_plan(config.overlaid(chosen.file))
     return f"{chosen.file} holds together."
 
 

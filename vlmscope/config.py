@@ -242,8 +242,22 @@ def digest_ready(part: Any) -> str:
 
 def load(path: Path) -> Config:
     """A configuration file by itself, checked."""
+    return resolve(_read(path), where=str(path))
+
+
+def overlaid(path: Path) -> Config:
+    """The embedded default with a file laid over it as the workflow does it, checked: mappings merge, lists replace."""
+    return resolve(_merged(plain(default()), _read(path)), where=str(path))
+
+
+def _read(path: Path) -> Any:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise VlmscopeError(f"The configuration cannot be read: {error}", where=str(path)) from None
-    return resolve(tree or {}, where=str(path))
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _merged(below.get(key), value) for key, value in above.items()}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from vlmscope import __main__ as command
-from vlmscope import config_files
+from vlmscope import config, config_files
 from vlmscope.models.base import family
 from vlmscope.store import shards
 
@@ -78,6 +78,27 @@ def test_sites_are_listed(capsys):
     assert code == 0 and listed == list(family("llava_next").sites)
     code, _, err = told(capsys, "sites", "lava")
     assert code == 1 and "llava_next" in err
+
+
+@pytest.mark.parametrize("name", config.default().models)
+def test_sites_of_every_model_of_the_catalogue_are_listed(capsys, name):
+    code, out, _ = told(capsys, "sites", name)
+    kind = family(config.default().models[name].family)
+    assert code == 0 and out.splitlines()[0].endswith(f"(family {kind.name})")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(kind.sites)
+
+
+def test_a_file_of_one_s_own_is_laid_over_the_default(capsys, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("models:\n  mine: {family: qwen2_vl, label: Mine, source: folder, checkpoint: somewhere}\n")
+    assert told(capsys, "check", mine)[0] == 0
+    code, out, _ = told(capsys, "sites", "mine", mine)
+    assert code == 0 and "(family qwen2_vl)" in out
+    mine.write_text("models:\n  mine: {family: qwen9, label: Mine, checkpoint: somewhere}\n")
+    code, _, err = told(capsys, "check", mine)
+    assert code == 1 and "models.mine.family" in err and "qwen2_vl" in err
+    mine.write_text("- a list\n")
+    assert told(capsys, "check", mine)[0] == 1
 
 
 def test_a_configuration_is_checked(capsys, tmp_path):
