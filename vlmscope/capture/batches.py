@@ -39,9 +39,9 @@ def prefill(
     picture: Callable[[Sample], Image.Image],
     batch: int,
 ) -> Iterator[inputs.Batch]:
-    """Right-padded batches of similar length, longest first."""
+    """Right-padded batches of similar length, longest first; `inputs.rounds` of them."""
     texts = [prompt(sample) for sample in samples]
-    for rows in inputs.by_length([len(text) for text in texts], batch):
+    for rows in inputs.batches(loaded, texts, samples, batch):
         pictures = [picture(samples[row]) for row in rows]
         tensors = inputs.encode(loaded, [texts[row] for row in rows], pictures, side="right")
         yield inputs.Batch(rows, tensors)

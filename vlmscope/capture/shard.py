@@ -1,13 +1,13 @@
 """One shard of a capture, from files to file."""
 
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
 from vlmscope import samples as table
 from vlmscope.capture import batches, plan, run
 from vlmscope.datasets import base
+from vlmscope.models import inputs, placement
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.session import progress
@@ -34,10 +34,11 @@ def make(
     stream = batches.prefill(loaded, part, prompts(loaded, benchmark, settings["prompt"]), picture, batch)
     if settings["run"] == "generate":
         stream = batches.answered(loaded, stream, settings["max_new_tokens"])
-    kept = run.capture(loaded, takes, progress(stream, math.ceil(len(part) / batch), "batches"))
+    kept = run.capture(loaded, takes, progress(stream, inputs.rounds(loaded, part, batch), "batches"))
     recipe = {
         "settings": settings,
         "model": loaded.about["fingerprint"],
+        "precision": placement.precision(loaded.about),
         "family": loaded.family.name,
         "data": manifest["digest"],
         # Known here, where the model is; readers then need no model to tell which layers have no effect.

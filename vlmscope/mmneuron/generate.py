@@ -1,6 +1,5 @@
 """Answers under conditions: each batch of pictures is prepared once and answered under every condition."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +57,7 @@ def answers(
     texts = [loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples]
     # One generator serves a whole batch, so a seed per sample means a batch per sample.
     size = 1 if decoding.decode == "sampling" else batch
-    for rows in inputs.by_length([len(text) for text in texts], size):
+    for rows in inputs.batches(loaded, texts, samples, size):
         pictures = [picture(samples[row]) for row in rows]
         tensors = inputs.encode(loaded, [texts[row] for row in rows], pictures, side="left")
         chosen = [samples[row] for row in rows]
@@ -115,5 +114,5 @@ def from_files(
     rows = read(samples)
     asked = rows if decoding.official_rows else questions(rows)
     parts = answers(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, conditions, decoding, batch)
-    rounds = len(asked) if decoding.decode == "sampling" else math.ceil(len(asked) / batch)
+    rounds = len(asked) if decoding.decode == "sampling" else inputs.rounds(loaded, asked, batch)
     return arranged(list(progress(parts, rounds, "batches")), asked, list(conditions))

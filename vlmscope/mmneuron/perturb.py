@@ -5,7 +5,6 @@ The published definition of the hidden-state perturbation was not seen; ours is 
     deviation = 100 ||h' - h|| / ||h||, mean over prompt positions of a sample
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from vlmscope.edits import zeroed
 from vlmscope.mmneuron import generate, masks, modules
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import PERTURBED
+from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
@@ -143,6 +143,6 @@ def from_files(
     )
     decoding = generate.Decoding(**settings["generate"])
     parts = rows(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, sets, decoding, batch)
-    done = pl.concat(progress(parts, math.ceil(len(asked) / batch), "batches"))
+    done = pl.concat(progress(parts, inputs.rounds(loaded, asked, batch), "batches"))
     order = pl.col("sample").replace_strict({one.sample: k for k, one in enumerate(asked)}, return_dtype=pl.Int32)
     return done.sort(order, maintain_order=True)

@@ -4,7 +4,7 @@ A family is one file in this folder with a constant `FAMILY`; the contract tests
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +74,7 @@ class Family:
     vision_positions   positions of the vision tower for a picture of (width, height), class tokens included; asks the
                        configuration and, where the checkpoint sets how pictures are cut, its processor
     norm, head         module paths of the final norm and the unembedding, for lenses; "" where no text is written
+    alike              pictures of (width, height) may share a batch where this is the same, asked as above
     without            site of `SITES` that there is none of -> why
     """
 
@@ -87,6 +88,7 @@ class Family:
     norm: str
     head: str
     without: Mapping[str, str] = field(default_factory=dict)
+    alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 
     def site(self, name: str) -> Site:
         """The site of that name, or an error that lists the names there are."""

@@ -1,7 +1,8 @@
 """Idefics2: SigLIP-like tower, gated projection, perceiver resampler, Mistral decoder (xl_vlms.md 4).
 
-Pictures of different size in one batch are padded to the largest, and the tower computes the padding too: counts of
-vision sites depend on the batch unless its pictures have one size.
+Pictures of different size in one batch are padded to the largest. The tower computes the padding too, and takes a patch
+for real that the picture only touches, which it leaves out of the picture alone: only pictures that are resized to one
+size share a batch.
 """
 
 from pathlib import Path
@@ -24,17 +25,29 @@ def resampler_units(config: ModelConfig) -> int:
     return 4 * config.perceiver_config.hidden_size
 
 
-def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
-    """Patches of the picture and, where the checkpoint splits it, of its four quarters; all padded to the largest."""
+def views(processor: Any, width: int, height: int) -> tuple[int, int, int]:
+    """Views of a picture, which are the four quarters too where the checkpoint splits it, and the largest's sides."""
     import numpy as np
     from transformers.models.idefics2.image_processing_pil_idefics2 import get_resize_output_image_size
 
-    pictures, patch = processor.image_processor, config.vision_config.patch_size
+    pictures = processor.image_processor
     whole = np.empty((0, height, width))
-    views = pictures.split_images(whole) if pictures.do_image_splitting else [whole]
-    sides = [get_resize_output_image_size(view, pictures.size) for view in views]
-    rows, columns = (max(side) // patch for side in zip(*sides, strict=True))
-    return len(views) * rows * columns
+    every = pictures.split_images(whole) if pictures.do_image_splitting else [whole]
+    sides = [get_resize_output_image_size(view, pictures.size) for view in every]
+    rows, columns = map(max, zip(*sides, strict=True))
+    return len(every), rows, columns
+
+
+def alike(config: ModelConfig, processor: Any, width: int, height: int) -> tuple[int, int]:
+    """The size to which all views are padded, in pixels."""
+    return views(processor, width, height)[1:]
+
+
+def vision_positions(config: ModelConfig, processor: Any, width: int, height: int) -> int:
+    """Patches of all views, each padded to the largest."""
+    count, rows, columns = views(processor, width, height)
+    patch = config.vision_config.patch_size
+    return count * (rows // patch) * (columns // patch)
 
 
 def processor(folder: Path, config: ModelConfig) -> Any:
@@ -75,4 +88,5 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.text_model.norm",
     head="lm_head",
+    alike=alike,
 )

@@ -1,11 +1,14 @@
 """Model inputs: prompts and pictures to padded tensors, in batches of similar length."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from PIL import Image
 
+from vlmscope.errors import VlmscopeError
 from vlmscope.models.load import Loaded
 
 
@@ -30,6 +33,12 @@ def encode(
 
     side   right for plain forwards (positions count from 0 in every row), left for generation
     """
+    if len(set(_kinds(loaded, [picture.size for picture in pictures]))) > 1:
+        raise VlmscopeError(
+            f"Pictures of different size share a batch: {loaded.family.name} would see each differently than alone.",
+            where="inputs.encode",
+            instead="rows of one batch as inputs.batches gives them",
+        )
     tensors = loaded.processor(
         images=list(pictures), text=list(prompts), padding=True, padding_side=side, return_tensors="pt"
     )
@@ -39,8 +48,34 @@ def encode(
     }
 
 
-def by_length(lengths: Sequence[int], batch: int) -> Iterator[tuple[int, ...]]:
-    """Rows in batches of similar length, longest first, so that the largest demand on memory comes at once."""
+def batches(loaded: Loaded, texts: Sequence[str], samples: Sequence[Any], batch: int) -> Iterator[tuple[int, ...]]:
+    """Rows that go through the model together: of similar length, with pictures that may share a batch.
+
+    samples   what is asked, with `width` and `height` of the picture
+    """
+    sizes = [(one.width, one.height) for one in samples]
+    return by_length([len(text) for text in texts], batch, _kinds(loaded, sizes))
+
+
+def rounds(loaded: Loaded, samples: Sequence[Any], batch: int) -> int:
+    """How many such batches there are."""
+    kinds = Counter(_kinds(loaded, [(one.width, one.height) for one in samples]))
+    return sum(math.ceil(count / batch) for count in kinds.values())
+
+
+def _kinds(loaded: Loaded, sizes: Sequence[tuple[int, int]]) -> list[Hashable]:
+    """What pictures of (width, height) must have in common to share a batch."""
+    return [loaded.family.alike(loaded.config, loaded.processor, *size) for size in sizes]
+
+
+def by_length(lengths: Sequence[int], batch: int, kinds: Sequence[Hashable] = ()) -> Iterator[tuple[int, ...]]:
+    """Rows in batches of similar length, longest first, so that the largest demand on memory comes at once.
+
+    kinds   of each row; rows of different kind never share a batch
+    """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    for start in range(0, len(order), batch):
-        yield tuple(order[start : start + batch])
+    groups: dict[Hashable, list[int]] = {}
+    for row in order:
+        groups.setdefault(kinds[row] if kinds else None, []).append(row)
+    parts = [tuple(rows[start : start + batch]) for rows in groups.values() for start in range(0, len(rows), batch)]
+    yield from sorted(parts, key=lambda rows: (-lengths[rows[0]], rows[0]))
