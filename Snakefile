@@ -26,6 +26,7 @@ include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/capture.smk"
 include: "rules/mmneuron.smk"
+include: "rules/mmneuron_exchange.smk"
 include: "rules/report.smk"
 
 

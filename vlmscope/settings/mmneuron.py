@@ -70,6 +70,26 @@ class Effects(Section):
     random_seeds: list[int] = Field([0, 1, 2], min_length=1, description="draws of random neurons")
 
 
+class Examples(Section):
+    """What the neuron page shows, and the bounds of the job behind it."""
+
+    neurons: int = Field(3, ge=1, description="neurons per module and domain, those of lowest entropy")
+    samples: int = Field(100, ge=1, description="pictures per domain that are looked through")
+    images: int = Field(3, ge=1, le=20, description="pictures shown per neuron and domain, those of highest activation")
+    zeroed: int = Field(8, ge=0, description="samples per domain on which each neuron is zeroed by itself; 0 for none")
+    pixels: int = Field(128, ge=32, le=512, description="longest side of a picture on the page")
+
+
+class Exchange(Section):
+    """Files of the released code (docs/formats.md): counts, masks and answers, below one folder."""
+
+    folder: str = Field("", description="folder that holds data/ and results/ as the released code makes them")
+    imported: dict[Name, list[Literal["counts", "masks", "answers"]]] = Field(
+        {}, description="per model, which of its results are read from there instead of being made"
+    )
+    snapshot: int = Field(1, ge=1, description="number of the counts, {domain}_{number}.log")
+
+
 class MMNeuron(Section):
     """Domain-specific neurons (arXiv 2406.11193)."""
 
@@ -80,6 +100,8 @@ class MMNeuron(Section):
     generate: Generate = Field(Generate(), description="writing of answers")
     evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
     effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
+    examples: Examples = Field(Examples(), description="pictures and maps of the neuron page")
+    exchange: Exchange = Field(Exchange(), description="files of the released code")
     conditions: dict[Name, list[Condition]] = Field(description="rows of table 2 per model family")
 
 
@@ -87,6 +109,7 @@ def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
     own = config.mmneuron
     wanted: list[Reference] = [("run.mmneuron", name, config.models, "models") for name in config.run.mmneuron]
+    wanted += [("mmneuron.exchange.imported", name, config.models, "models") for name in own.exchange.imported]
     wanted += [("mmneuron.domains", name, config.datasets, "datasets") for name in own.domains]
     wanted += [("mmneuron.capture", own.capture, config.captures, "captures")]
     if own.evaluate.judge != "token_f1":
@@ -102,6 +125,11 @@ def problems(config: Any) -> list[str]:
             found.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
     if not sorted(own.columns) == sorted(own.domains) == sorted(set(own.domains)):
         found.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
+    if own.exchange.imported and not own.exchange.folder:
+        found.append("mmneuron.exchange.folder must name the folder that the files are imported from")
+    counts = any("counts" in what for what in own.exchange.imported.values())
+    if counts and own.capture in config.captures and config.captures[own.capture].shards > 1:
+        found.append(f"captures.{own.capture}.shards must be 1, since imported counts come in one file")
     for name in config.run.mmneuron:
         family = config.models[name].family if name in config.models else None
         if family and family not in own.conditions:
