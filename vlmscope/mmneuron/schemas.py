@@ -33,3 +33,41 @@ PERTURBED = {
     "kl_next": pl.Float64,
     "prediction": pl.String,
 }
+
+# Lens: one row per sample, channel, layer, position and rank; probability and entropy (nats) of the position.
+CELLS = {
+    "sample": pl.String,
+    "channel": pl.String,
+    "layer": pl.Int32,
+    "position": pl.Int32,
+    "token_type": pl.String,
+    "rank": pl.Int32,
+    "id": pl.Int32,
+    "token": pl.String,
+    "prob": pl.Float32,
+    "entropy": pl.Float32,
+}
+
+# Lens as published: block output; the sample stands last.
+LENS = {
+    "layer": pl.Int32,
+    "position": pl.Int32,
+    "token_type": pl.String,
+    "rank": pl.Int32,
+    "token": pl.String,
+    "prob": pl.Float64,
+    "entropy": pl.Float64,
+    "sample": pl.String,
+}
+
+# Lens in sums: n positions, their entropies and squares of them added up, positions whose first token is a whole word.
+CURVES = {
+    "sample": pl.String,
+    "channel": pl.String,
+    "layer": pl.Int32,
+    "token_type": pl.String,
+    "n": pl.Int64,
+    "entropy": pl.Float64,
+    "squares": pl.Float64,
+    "words": pl.Int64,
+}

@@ -90,6 +90,37 @@ class Exchange(Section):
     snapshot: int = Field(1, ge=1, description="number of the counts, {domain}_{number}.log")
 
 
+class Lens(Section):
+    """The logit lens (mmneuron.md 2.6)."""
+
+    samples: int = Field(40, ge=1, description="samples per domain behind the entropy curves")
+    shown: int = Field(2, ge=1, le=20, description="samples of them with tables of top tokens and a page each")
+    k: int = Field(10, ge=1, le=100, description="tokens per layer and position")
+    prompt: Literal["full", "chat"] = Field(
+        "full", description="the benchmark's prompt as released, or that within the model's chat template"
+    )
+    shift: str = Field(
+        "",
+        description="safetensors file with a vector per layer, named by its number, to add to the attention's output",
+    )
+    page_positions: int = Field(120, ge=8, le=300, description="most positions of a page; image positions are thinned")
+
+
+class Stages(Section):
+    """Three stages of the language model by two change points (mmneuron.md 2.9)."""
+
+    segment: int = Field(2, ge=1, description="fewest layers of a stage; less where the model has too few layers")
+    meaningful: int = Field(12, ge=4, description="layers below which the output says that it is not meaningful")
+    resamples: int = Field(1000, ge=10, description="resamples of the samples behind the intervals")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+
+
+class Pca(Section):
+    """Principal components of image embeddings (mmneuron.md 2.10)."""
+
+    samples: int = Field(200, ge=3, description="different pictures per domain")
+
+
 class MMNeuron(Section):
     """Domain-specific neurons (arXiv 2406.11193)."""
 
@@ -100,6 +131,9 @@ class MMNeuron(Section):
     generate: Generate = Field(Generate(), description="writing of answers")
     evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
     effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
+    lens: Lens = Field(Lens(), description="logit lens")
+    stages: Stages = Field(Stages(), description="stages of the language model")
+    pca: Pca = Field(Pca(), description="map of the pictures by the vision tower")
     examples: Examples = Field(Examples(), description="pictures and maps of the neuron page")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     conditions: dict[Name, list[Condition]] = Field(description="rows of table 2 per model family")
@@ -123,6 +157,8 @@ def problems(config: Any) -> list[str]:
     for family, rows in own.conditions.items():
         if [row.name for row in rows if not row.modules] != ["none"] or len({row.name for row in rows}) < len(rows):
             found.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
+    if own.lens.shown > own.lens.samples:
+        found.append("mmneuron.lens.shown must not exceed mmneuron.lens.samples")
     if not sorted(own.columns) == sorted(own.domains) == sorted(set(own.domains)):
         found.append("mmneuron.columns must list the same domains as mmneuron.domains, each once")
     if own.exchange.imported and not own.exchange.folder:
