@@ -67,6 +67,7 @@ def test_a_dataset_lies_in_its_root_or_below_the_results():
     ("source", "folder", "files"),
     [
         ("hub", "results/models/llava/hub", ["results/models/llava/hub.json"]),
+        ("official", "results/models/llava/converted", ["results/models/llava/converted.json"]),
         ("train", "results/models/llava/trained", ["results/models/llava/trained/model.safetensors"]),
     ],
 )
@@ -74,6 +75,19 @@ def test_a_model_comes_from_where_its_source_says(source, folder, files):
     paths = layout.Paths(changed(models__llava__source=source))
     assert paths.model_folder(names(model="llava")) == folder
     assert paths.model_files(names(model="llava")) == files
+
+
+def test_pickles_are_asked_for_only_where_a_release_is_converted():
+    told = {"checkpoint": "authors/model", "revision": "v1", "family": "llava_llama2", "label": "L"}
+    asked = {}
+    for source in ("hub", "official"):
+        paths = layout.Paths(changed(models={"one": {**told, "source": source}}, run__mmneuron=[]))
+        asked[source] = json.loads(paths.hub_settings(names(model="one")))
+        assert paths.checkpoints("hub", "official") == ["one", "lingo-judge"]
+        assert paths.checkpoints("official") == (["one"] if source == "official" else [])
+    assert asked["hub"] == {"checkpoint": "authors/model", "revision": "v1"}
+    assert asked["official"]["pickles"] == ["pytorch_model*.bin", "mm_projector.bin"]
+    assert asked["official"]["beside"]["tower"][0] == "openai/clip-vit-large-patch14"
 
 
 def test_a_checkpoint_folder_is_found_from_here_or_from_the_repository(tmp_path, monkeypatch):
