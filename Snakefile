@@ -27,6 +27,7 @@ include: "rules/models.smk"
 include: "rules/capture.smk"
 include: "rules/mmneuron.smk"
 include: "rules/mmneuron_exchange.smk"
+include: "rules/mmneuron_page.smk"
 include: "rules/report.smk"
 
 

@@ -23,6 +23,14 @@ def exact_match(prediction: str, answer: str) -> float:
     return float(prediction.lower() == answer.lower())
 
 
+def exact_trimmed(prediction: str, answer: str) -> float:
+    """Whether both texts are the same but for case and for blanks and marks around them (RS-VQA).
+
+    [differs: mmneuron.md 6] the released score counts a blank or a full stop at the end as another answer.
+    """
+    return float(collapsed(prediction.strip(_AROUND)) == collapsed(answer.strip(_AROUND)))
+
+
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
