@@ -36,6 +36,7 @@ lint: env
 
 bench: env
 	$(BIN)/python tests/bench/capture.py
+	$(BIN)/python tests/bench/families.py
 
 clean:
 	rm -rf results/*/ logs benchmarks .snakemake
