@@ -56,16 +56,24 @@ rule model_convert:
 
 
 rule model_train:
-    """Train the embedded model from nothing (the shipped weights came from this recipe)."""
+    """Train an embedded model from nothing (the shipped weights came from these recipes)."""
+    input:
+        paths.tower,
     output:
         "results/models/{model}/trained/model.safetensors",
+    wildcard_constraints:
+        model=flow.one_of(layout.RECIPES),
     log:
         "logs/model_train/{model}.log",
     benchmark:
         "benchmarks/model_train/{model}.tsv"
     params:
-        settings=settings(family="models.{model}.family"),
-        code=code("model_train"),
+        code=code(
+            "model_train",
+            "vlmscope.models.tiny.bodies.{recipe:model}",
+            "vlmscope.models.{recipe:model}",
+            lookup=paths.kinds,
+        ),
     threads: 1
     resources:
         **cpu(mem_gb=6, minutes=60),

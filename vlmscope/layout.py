@@ -10,6 +10,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
 from vlmscope.models import base as families
 from vlmscope.models.convert.recipe import recipe
+from vlmscope.models.tiny.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
@@ -38,6 +39,7 @@ class Paths:
         self.kinds = {
             "kind": {name: one.kind for name, one in config.datasets.items()},
             "family": {name: one.family for name, one in config.models.items()},
+            "recipe": {name: one.body for name, one in RECIPES.items()},
         }
 
     def datasets(self, source: str) -> list[str]:
@@ -65,10 +67,17 @@ class Paths:
     def model_folder(self, wildcards: Wildcards) -> str:
         """Folder that holds a model's weights."""
         model = self.config.models[wildcards.model]
-        below = {"hub": "hub", "official": "converted", "train": "trained"}
+        if model.source == "train":
+            return f"results/models/{model.checkpoint}/trained"
+        below = {"hub": "hub", "official": "converted"}
         return (
             model.checkpoint if model.source == "folder" else f"results/models/{wildcards.model}/{below[model.source]}"
         )
+
+    def tower(self, wildcards: Wildcards) -> list[str]:
+        """The trained CLIP whose tower a recipe takes over; none for recipes that train their own."""
+        other = RECIPES[wildcards.model].tower_of
+        return [f"results/models/{other}/trained/model.safetensors"] if other else []
 
     def model_files(self, wildcards: Wildcards) -> list[str]:
         """Files that stand for a model's weights; none where the folder is missing, which the job then explains."""
@@ -77,7 +86,7 @@ class Paths:
             made = "hub" if model.source == "hub" else "converted"
             return [f"results/models/{wildcards.model}/{made}.json"]
         if model.source == "train":
-            return [f"results/models/{wildcards.model}/trained/model.safetensors"]
+            return [f"results/models/{model.checkpoint}/trained/model.safetensors"]
         return [str(path) for path in sorted(checkpoint_folder(model.checkpoint).glob("*.safetensors"))]
 
     def capture_samples(self, wildcards: Wildcards) -> str:
@@ -148,6 +157,7 @@ class Paths:
 def check_plan(config: Config) -> None:
     """Stop where a method needs a take that its capture does not have, with the lines to add."""
     _check_catalogues(config)
+    _check_recipes(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -171,6 +181,18 @@ def _check_catalogues(config: Config) -> None:
         if name not in known:
             raise VlmscopeError(
                 f"There is no '{name}' in the library.", where=where, instead="one of: " + ", ".join(known)
+            )
+
+
+def _check_recipes(config: Config) -> None:
+    """A model that is trained here names a recipe of its own family."""
+    for key, model in config.models.items():
+        fitting = [name for name, recipe in RECIPES.items() if recipe.body == model.family]
+        if model.source == "train" and model.checkpoint not in fitting:
+            raise VlmscopeError(
+                f"There is no recipe '{model.checkpoint}' for the family {model.family}.",
+                where=f"models.{key}.checkpoint (source: train)",
+                instead="one of: " + (", ".join(fitting) or "none yet; take source: folder or hub"),
             )
 
 
@@ -212,7 +234,7 @@ def check_targets(targets: Iterable[str], config: Config) -> None:
     }
     for target in targets:
         for kind, name in _names_in(target):
-            if name not in known[kind]() and not (kind == "model" and name in config.judges):
+            if name not in known[kind]() and not (kind == "model" and name in {**config.judges, **RECIPES}):
                 raise VlmscopeError(
                     f"The target {target} names the {kind} '{name}', which the configuration does not have.",
                     where="the command line",

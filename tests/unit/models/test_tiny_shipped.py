@@ -1,63 +1,72 @@
-"""The shipped model: loads without a warning, answers well above the blind floor, and belongs to the recipe."""
+"""The shipped models: each belongs to its recipe, loads whole, and answers well above the blind floor."""
 
 import json
 from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from vlmscope.models.tiny import card, measure
+from vlmscope.models.tiny import card, measure, shelf
 from vlmscope.models.tiny import train as training
-from vlmscope.models.tiny.recipe import Recipe
+from vlmscope.models.tiny.recipe import RECIPES
 from vlmscope.world.scene import DOMAINS
 
-FOLDER = Path(__file__).parents[3] / "weights" / "llava"
+WEIGHTS = Path(__file__).parents[3] / "weights"
+# Models of other seeds are trained on request; only what they scored is kept.
+SHIPPED = [name for name in RECIPES if "seed" not in name]
+SPOKEN = [name for name in SHIPPED if RECIPES[name].language]
+LEAST = {"llava": 0.92, "llava15": 0.92}
 FRESH = 3_000_000
 
 
-@pytest.fixture(scope="module")
-def shipped():
-    return training.load(FOLDER)
+def about(name: str) -> dict:
+    return json.loads((WEIGHTS / name / "measured.json").read_text(encoding="utf-8"))
 
 
-def test_the_weights_carry_the_digest_of_the_recipe() -> None:
-    with safe_open(FOLDER / "model.safetensors", "pt") as weights:
-        assert weights.metadata() == {"format": "pt", "recipe": Recipe().digest()}
-        assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.float16}  # noqa: SIM118
-    assert (FOLDER / "model.safetensors").stat().st_size <= 2_000_000
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_weights_carry_the_digest_of_the_recipe(name: str) -> None:
+    with safe_open(WEIGHTS / name / shelf.WEIGHTS, "pt") as weights:
+        assert weights.metadata() == {"format": "pt", "recipe": RECIPES[name].digest()}
+        assert {weights.get_tensor(one).dtype for one in weights.keys()} <= {torch.float16, torch.int64}  # noqa: SIM118
+    assert (WEIGHTS / name / shelf.WEIGHTS).stat().st_size <= 2_000_000
 
 
-def test_the_card_is_that_of_the_recipe_and_the_measurement() -> None:
-    about = json.loads((FOLDER / "measured.json").read_text(encoding="utf-8"))
-    assert (FOLDER / "README.md").read_text(encoding="utf-8") == card.page(Recipe(), about)
-    assert sum(about["domains"].values()) / 5 >= 0.9
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_card_is_that_of_the_recipe_and_the_measurement(name: str) -> None:
+    told = (WEIGHTS / name / "README.md").read_text(encoding="utf-8")
+    assert told == card.page(name, RECIPES[name], about(name))
 
 
-def test_no_weight_is_missing_or_left_over() -> None:
-    _, told = training.LlavaNextForConditionalGeneration.from_pretrained(
-        FOLDER, local_files_only=True, output_loading_info=True
-    )
-    assert not any(told[part] for part in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+@pytest.mark.parametrize("name", SPOKEN)
+def test_the_measured_accuracy_reaches_the_aim(name: str) -> None:
+    assert mean(about(name)["domains"].values()) >= LEAST.get(name, 0.85)
 
 
-def test_it_answers_every_domain_through_processor_and_generate(shipped) -> None:
+def test_the_overview_is_that_of_the_measurements() -> None:
+    told = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in WEIGHTS.glob("seeds/*.json")}
+    told |= {name: about(name) for name in SHIPPED}
+    assert (WEIGHTS / "README.md").read_text(encoding="utf-8") == card.overview(told)
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_it_answers_every_domain_through_processor_and_generate(name: str) -> None:
+    loaded, pupil = shelf.opened(RECIPES[name], WEIGHTS / name)
     scenes = training.world(60, FRESH)
-    said = measure.generated(*shipped, scenes, letters=Recipe().language.letters < 1)
+    said = measure.generated(loaded, scenes)
     right = measure.accuracy(said, measure.domain)
-    assert set(right) == set(DOMAINS) and min(right.values()) >= 0.6
-    assert sum(right.values()) / len(right) >= 0.8
+    assert set(right) == set(DOMAINS) and min(right.values()) >= 0.5
+    assert mean(right.values()) >= 0.75
+    packed = {(one.domain, one.question): one for one in measure.packed(pupil, scenes[:5])}
+    assert all(packed[one.domain, one.question].is_right == one.is_right for one in said[:5])
 
 
-def test_it_reads_five_joined_frames(shipped) -> None:
+def test_llava_reads_five_joined_frames() -> None:
+    loaded, _ = shelf.opened(RECIPES["llava"], WEIGHTS / "llava")
     driving = [scene for scene in training.world(60, FRESH) if scene.domain == "ad"]
-    said = measure.generated(*shipped, driving, frames=5)
-    assert measure.accuracy(said, measure.domain)["ad"] >= 0.65
+    assert measure.accuracy(measure.generated(loaded, driving, frames=5), measure.domain)["ad"] >= 0.65
 
 
-def test_packed_and_generated_answers_agree(shipped) -> None:
-    scenes = training.world(25, FRESH)
-    letters = Recipe().language.letters < 1
-    packed = {(one.domain, one.question): one for one in measure.packed(*shipped, scenes[:5], letters=letters)}
-    for one in measure.generated(*shipped, scenes[:5], letters=letters):
-        assert packed[one.domain, one.question].is_right == one.is_right
+def test_clip_finds_captions() -> None:
+    assert about("clip")["retrieval"] >= 0.85

@@ -1,5 +1,6 @@
 """One optimizer step for both stages: Muon and AdamW side by side on one schedule."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 
@@ -9,14 +10,17 @@ from torch import nn
 
 from vlmscope.models.tiny.recipe import Pace
 
+# A numbered layer, as the families call it: layers.0, layer.0, blocks.0, resblocks.0.
+_BLOCK = re.compile(r"(layers?|blocks)\.\d+\.")
+
 
 class Descent:
     """Optimizers and schedule of one stage. Muon takes the matrices inside layers, where it learns far faster."""
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], pace: Pace) -> None:
         named = [(name, weight) for name, weight in named if weight.requires_grad]
-        inside = [weight for name, weight in named if weight.ndim == 2 and "layers" in name]
-        outside = [weight for name, weight in named if weight.ndim != 2 or "layers" not in name]
+        inside = [weight for name, weight in named if weight.ndim == 2 and _BLOCK.search(name)]
+        outside = [weight for name, weight in named if weight.ndim != 2 or not _BLOCK.search(name)]
         self.pace, self.weights = pace, inside + outside
         self._optimizers = (
             torch.optim.Muon(inside, lr=pace.muon, weight_decay=pace.decay, momentum=pace.momentum),

@@ -1,19 +1,23 @@
-"""How often the embedded model is right, beside what a blind guesser would reach."""
+"""How often an embedded model is right, beside what a blind guesser would reach."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from PIL import Image
-from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
+from vlmscope.models import answer, inputs
+from vlmscope.models.load import Loaded
 from vlmscope.models.tiny import language, packing, pixels, prompts
 from vlmscope.models.tiny.packing import IGNORED
+from vlmscope.models.tiny.prompts import Prompt
+from vlmscope.models.tiny.pupil import Pupil
 from vlmscope.models.tiny.recipe import Language
 from vlmscope.world.scene import Scene
 
 CAPTION = "caption"
+# A chat template and a scene: prompts with answers.
+Ask = Callable[[str, Scene], list[tuple[Prompt, str]]]
 
 
 class Outcome(NamedTuple):
@@ -26,50 +30,55 @@ class Outcome(NamedTuple):
     is_right: bool
 
 
+def official(template: str, scene: Scene) -> list[tuple[Prompt, str]]:
+    """The official prompts of a scene's questions, then its caption prompt, each with the answer."""
+    told = [(prompts.official(template, scene.domain, one), one.answer) for one in scene.questions]
+    return [*told, (prompts.caption(template), scene.caption)]
+
+
+def plain(template: str, scene: Scene) -> list[tuple[Prompt, str]]:
+    """The questions alone inside a chat template, then the caption prompt, each with the answer."""
+    told = [(prompts.plain(template, one), one.answer) for one in scene.questions]
+    return [*told, (prompts.caption(template), scene.caption)]
+
+
 @torch.no_grad()
-def packed(
-    model: LlavaNextForConditionalGeneration,
-    processor: LlavaNextProcessor,
-    scenes: list[Scene],
-    *,
-    frames: int = 1,
-    letters: bool = False,
-) -> list[Outcome]:
+def packed(pupil: Pupil, scenes: Sequence[Scene], ask: Ask = official, frames: int = 1) -> list[Outcome]:
     """All questions and captions of the scenes in few forward passes.
 
     An answer is right when every token of it, the end included, is the likeliest one: greedy exact match.
     """
-    encode, outcomes = language.encoder(processor.tokenizer), []
+    outcomes: list[Outcome] = []
     for part in pixels.chunks(scenes, 8):
-        album = language.album(model, list(part), frames)
-        told = [language.all_questions(scene, letters) for scene in part]
-        rows = [packing.row(one, len(album.order), encode) for one in told]
-        batch = packing.pack(rows, processor.tokenizer.pad_token_id)
-        last = language.states(model, batch, album.features.float(), album.order)
-        wrong = (model.lm_head(last[:, :-1]).argmax(-1) != batch.labels[:, 1:]) & (batch.labels[:, 1:] != IGNORED)
-        for number, scene in enumerate(part):
-            # Segment numbers start after head and stem.
+        album = pupil.album(part, frames)
+        told = [ask(pupil.family.template, scene) for scene in part]
+        rows = [row for place, one in enumerate(told) for row in pupil.asked(album, place, one)]
+        batch, tensors = pupil.pack(album, rows)
+        last = pupil.states(tensors)
+        wrong = (pupil.head(last[:, :-1]).argmax(-1) != batch.labels[:, 1:]) & (batch.labels[:, 1:] != IGNORED)
+        rights: dict[int, list[bool]] = defaultdict(list)
+        for number, row in enumerate(rows):
             missed = set(batch.segments[number, 1:][wrong[number]].tolist())
-            outcomes += _outcomes(scene, [place + 2 not in missed for place in range(len(told[number]))])
+            rights[row.scene] += [place + packing.FIRST not in missed for place in range(len(row.row.segments))]
+        for place, scene in enumerate(part):
+            outcomes += _outcomes(scene, rights[place])
     return outcomes
 
 
 @torch.no_grad()
-def lens(
-    recipe: Language, model: LlavaNextForConditionalGeneration, processor: LlavaNextProcessor, scenes: list[Scene]
-) -> list[float]:
+def lens(recipe: Language, pupil: Pupil, scenes: Sequence[Scene]) -> list[float]:
     """Share of object patches whose word is the logit lens's first, at the embedding and after each layer."""
-    encode, words = language.encoder(processor.tokenizer), processor.tokenizer
-    hits: list[list[bool]] = [[] for _ in range(model.config.text_config.num_hidden_layers + 1)]
+    hits: list[list[bool]] = [[] for _ in range(recipe.layers + 1)]
+    image = pupil.family.image_token(pupil.model.config)
     for part in pixels.chunks(scenes, 8):
-        album = language.album(model, list(part))
-        rows = [packing.row([(prompts.bare(scene.questions[0]), "")], len(album.order), encode) for scene in part]
-        batch = packing.pack(rows, words.pad_token_id)
-        truth = language.lens_words(recipe, album, words)
-        depths = language.depths(model, batch, album.features.float(), album.order)
-        for hit, states in zip(hits, depths, strict=True):
-            here = states[batch.ids == model.config.image_token_id].view(*truth.shape, -1)[truth != IGNORED]
-            hit += (model.lm_head(here).argmax(-1) == truth[truth != IGNORED]).tolist()
+        album = pupil.album(part)
+        told = [(prompts.plain(prompts.BARE, scene.questions[0]), "") for scene in part]
+        rows = [row for place, one in enumerate(told) for row in pupil.asked(album, place, [one])]
+        batch, tensors = pupil.pack(album, rows)
+        truth = language.lens_words(recipe, pupil, part)
+        for hit, states in zip(hits, pupil.depths(tensors), strict=True):
+            here = states[batch.ids == image].view(*truth.shape, -1)[truth != IGNORED]
+            hit += (pupil.head(here).argmax(-1) == truth[truth != IGNORED]).tolist()
     return [sum(hit) / len(hit) for hit in hits]
 
 
@@ -79,29 +88,20 @@ def _outcomes(scene: Scene, rights: list[bool]) -> list[Outcome]:
     return [Outcome(scene.domain, *one, is_right) for one, is_right in zip(asked, rights, strict=True)]
 
 
-@torch.no_grad()
-def generated(
-    model: LlavaNextForConditionalGeneration,
-    processor: LlavaNextProcessor,
-    scenes: list[Scene],
-    *,
-    frames: int = 1,
-    letters: bool = False,
-    batch: int = 16,
-) -> list[Outcome]:
+def generated(loaded: Loaded, scenes: Sequence[Scene], frames: int = 1, batch: int = 16) -> list[Outcome]:
     """One question per scene, asked the way the workflow asks: processor, `generate`, decoded text."""
     outcomes = []
     for part in pixels.chunks(scenes, batch):
         # The seed picks the question: fixed, and spread over all kinds.
         asked = [scene.questions[scene.seed % len(scene.questions)] for scene in part]
-        texts = [prompts.official(scene.domain, one).text() for scene, one in zip(part, asked, strict=True)]
-        shown = [Image.fromarray(pixels.joined(scene) if frames > 1 else scene.image) for scene in part]
-        inputs = processor(images=shown, text=texts, padding=True, padding_side="left", return_tensors="pt")
-        ids = model.generate(**inputs, max_new_tokens=8, do_sample=False)[:, inputs["input_ids"].shape[1] :]
-        said = processor.batch_decode(ids, skip_special_tokens=True)
-        for scene, one, words in zip(part, asked, said, strict=True):
-            # No stripping, no lower case: an answer is right as it comes out.
-            is_right = words == language.answer(one, letters)
+        texts = [
+            prompts.official(loaded.family.template, scene.domain, one).text()
+            for scene, one in zip(part, asked, strict=True)
+        ]
+        shown = [pixels.picture(scene, frames) for scene in part]
+        said = answer.new_tokens(loaded, inputs.encode(loaded, texts, shown, "left"), max_new_tokens=8)
+        for scene, one, tokens in zip(part, asked, said, strict=True):
+            is_right = answer.text_of(loaded, tokens) == one.answer
             outcomes.append(Outcome(scene.domain, one.kind, one.text, one.answer, is_right))
     return outcomes
 

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vlmscope.models.tiny import prompts
 from vlmscope.models.tiny.prompts import Prompt
 
 IGNORED = -100
-_PAD, _HEAD, _STEM = -1, 0, 1
+PADDING, HEAD, STEM = -1, 0, 1
+# Segment numbers start after head and stem.
+FIRST = 2
 Encode = Callable[[str], list[int]]
 
 
@@ -53,21 +54,25 @@ class Packed(NamedTuple):
     mask: torch.Tensor
 
 
-def row(prompted: list[tuple[Prompt, str]], image_tokens: int, encode: Encode) -> Row:
+def row(head: list[int], prompted: list[tuple[Prompt, str]], end: str, encode: Encode) -> Row:
     """The row of one picture; all prompts share a head, and those with a stem share that.
 
+    head       ids up to and including the picture, as the family's processor makes them
     prompted   prompts and answers
+    end        token that ends an answer
     encode     text to ids without special tokens, cached by the caller
     """
-    # The processor repeats `<image>` once per image token; the tokenizer puts `<s>` in front.
-    head = f"<s>{prompted[0][0].head}".replace(prompts.IMAGE, prompts.IMAGE * image_tokens)
     # A caption prompt has no stem; the others of a picture share one.
     stems = [prompt.stem for prompt, _ in prompted if prompt.stem]
     segments = [
-        Segment(encode(prompt.question) + encode(prompt.tail), encode(f" {answer}{prompts.END}"), bool(prompt.stem))
+        Segment(
+            encode(prompt.question) + encode(prompt.tail),
+            encode(f"{prompt.reply(answer)}{end}"),
+            bool(prompt.stem),
+        )
         for prompt, answer in prompted
     ]
-    return Row(encode(head), encode(stems[0]) if stems else [], segments)
+    return Row(head, encode(stems[0]) if stems else [], segments)
 
 
 def pack(rows: list[Row], padding: int) -> Packed:
@@ -75,7 +80,7 @@ def pack(rows: list[Row], padding: int) -> Packed:
     lengths = [len(one.head) + len(one.stem) + sum(len(s.asked) + len(s.answer) for s in one.segments) for one in rows]
     shape = (len(rows), max(lengths))
     ids, labels = np.full(shape, padding), np.full(shape, IGNORED)
-    positions, segments, stemmed = np.zeros(shape, int), np.full(shape, _PAD), np.zeros(shape, bool)
+    positions, segments, stemmed = np.zeros(shape, int), np.full(shape, PADDING), np.zeros(shape, bool)
     for number, one in enumerate(rows):
         _fill(one, ids[number], labels[number], positions[number], segments[number], stemmed[number])
     mask = _mask(torch.from_numpy(segments), torch.from_numpy(stemmed))
@@ -87,9 +92,9 @@ def _fill(
 ) -> None:
     head, shared = len(one.head), len(one.head) + len(one.stem)
     ids[:shared], positions[:shared] = one.head + one.stem, np.arange(shared)
-    segments[:head], segments[head:shared] = _HEAD, _STEM
+    segments[:head], segments[head:shared] = HEAD, STEM
     start = shared
-    for number, segment in enumerate(one.segments, _STEM + 1):
+    for number, segment in enumerate(one.segments, FIRST):
         middle = start + len(segment.asked)
         stop = middle + len(segment.answer)
         ids[start:stop], labels[middle:stop] = segment.asked + segment.answer, segment.answer
@@ -101,7 +106,7 @@ def _fill(
 
 def _mask(segments: torch.Tensor, stemmed: torch.Tensor) -> torch.Tensor:
     asking, asked = segments[:, :, None], segments[:, None, :]
-    seen = (asked == _HEAD) | (asked == asking) | ((asked == _STEM) & stemmed[:, :, None])
+    seen = (asked == HEAD) | (asked == asking) | ((asked == STEM) & stemmed[:, :, None])
     tokens = segments.shape[1]
     # Causal, as in the plain forward.
     seen &= torch.ones(tokens, tokens, dtype=torch.bool).tril()

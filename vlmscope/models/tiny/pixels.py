@@ -1,37 +1,43 @@
-"""Pictures as CLIP's processor hands them to the vision tower."""
+"""Pictures of scenes as tensors of the family's own processor."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from vlmscope.world.draw import frames
+from vlmscope.world.draw import frames as shots
 from vlmscope.world.scene import Scene
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-SPREAD = (0.26862954, 0.26130258, 0.27577711)
 FRAMES = 5
-
-
-def normalized(pictures: Sequence[np.ndarray]) -> torch.Tensor:
-    """float32 [picture, 3, height, width] from uint8 [height, width, 3] each, equal to the processor's to the bit."""
-    stack = np.stack(pictures).astype(np.float32) / np.float32(255)
-    stack = (stack - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
-    return torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2)))
+Tensors = dict[str, torch.Tensor]
+# What a processor makes of the text; all other tensors belong to the picture.
+TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "qformer_input_ids", "qformer_attention_mask")
 
 
 def joined(scene: Scene) -> np.ndarray:
     """Five shots of a scene side by side, as LingoQA's frames are shown to the model, uint8 [64, 320, 3]."""
-    return np.concatenate(frames(scene, FRAMES), axis=1)
+    return np.concatenate(shots(scene, FRAMES), axis=1)
 
 
-def tiles(picture: np.ndarray) -> list[np.ndarray]:
-    """What the tower sees of a joined picture: all of it squeezed into one tile, then tile by tile."""
-    height, width = picture.shape[:2]
-    # Bicubic as in the processor.
-    squeezed = np.asarray(Image.fromarray(picture).resize((height, height), Image.Resampling.BICUBIC))
-    return [squeezed, *(picture[:, left : left + height] for left in range(0, width, height))]
+def picture(scene: Scene, frames: int = 1) -> Image.Image:
+    """What the model is shown of a scene."""
+    return Image.fromarray(joined(scene) if frames > 1 else scene.image)
+
+
+def shown(processor: Any, scenes: Sequence[Scene], frames: int = 1) -> list[Tensors]:
+    """One dictionary of tensors per scene; along the first axis they can be laid one after the other."""
+    found = []
+    for scene in scenes:
+        tensors = processor(images=[picture(scene, frames)], text=["<image>"], padding=True, return_tensors="pt")
+        found.append({name: value for name, value in tensors.items() if name not in TEXT})
+    return found
+
+
+def together(parts: Sequence[Tensors]) -> Tensors:
+    """The tensors of several pictures as those of one batch."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def chunks(items: Sequence, size: int) -> Iterable[Sequence]:

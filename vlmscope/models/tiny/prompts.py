@@ -1,7 +1,8 @@
-"""The prompts that the embedded model is trained on: those of the workflow, cut where packing needs it.
+"""The prompts that the embedded models are trained on: those of the workflow, cut where packing needs it.
 
 A prompt is head + stem + question + tail; the answer follows. The head ends after the picture, the stem before the
-question, so one picture's questions share both. Strings after mmneuron.md 5.7.
+question, so one picture's questions share both. Strings after mmneuron.md 5.7; what stands around them is the chat
+template of the model family.
 """
 
 from typing import NamedTuple
@@ -9,15 +10,9 @@ from typing import NamedTuple
 from vlmscope.world.scene import Question
 
 IMAGE = "<image>"
-END = "</s>"
 DESCRIBE = "describe the image."
 LETTERS = "ABCD"
 
-_CHAT = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: "
-)
-_REPLY = " ASSISTANT:"
 _ROLE = (
     "Role: You are an advanced AI assistant installed on the Ego vehicle, equipped with conversational analysis "
     "capabilities for discussing autonomous driving scenarios. The perspective presented is from the point-of-view of "
@@ -26,6 +21,7 @@ _ROLE = (
 )
 _SHORT = "\nAnswer the question using a single word or phrase."
 _LETTER = "\n\nAnswer with the option's letter from the given choices directly."
+BARE = "{prompt}"
 
 
 class Prompt(NamedTuple):
@@ -40,27 +36,25 @@ class Prompt(NamedTuple):
         """The prompt in one piece, one `<image>` where the picture goes."""
         return "".join(self)
 
-
-def official(domain: str, question: Question) -> Prompt:
-    """The full prompt of a benchmark question."""
-    return Prompt(
-        head=f"{_CHAT}{IMAGE}\n",
-        stem=f"{_ROLE if domain == 'ad' else ''}Question:",
-        question=f" {question.text}",
-        tail=_tail(domain, question) + _REPLY,
-    )
+    def reply(self, answer: str) -> str:
+        """The answer as it continues the prompt: after a space, unless the prompt ends with a line of its own."""
+        return answer if self.tail.endswith("\n") else f" {answer}"
 
 
-def bare(question: Question) -> Prompt:
-    """The short prompt of recording runs: picture and question, nothing else."""
-    return Prompt(head=f"{IMAGE}\n", stem="", question=question.text, tail="")
+def official(template: str, domain: str, question: Question) -> Prompt:
+    """The full prompt of a benchmark question inside a chat template."""
+    stem = f"{_ROLE if domain == 'ad' else ''}Question:"
+    return _around(template, stem, f" {question.text}", _tail(domain, question))
 
 
-def caption(is_bare: bool) -> Prompt:
+def plain(template: str, question: Question) -> Prompt:
+    """The question alone inside a chat template; with the template `BARE` the prompt of recording runs."""
+    return _around(template, "", question.text, "")
+
+
+def caption(template: str) -> Prompt:
     """The prompt that asks for a caption."""
-    if is_bare:
-        return Prompt(f"{IMAGE}\n", "", DESCRIBE, "")
-    return Prompt(f"{_CHAT}{IMAGE}\n", "", DESCRIBE, _REPLY)
+    return _around(template, "", DESCRIBE, "")
 
 
 def options(question: Question) -> list[str]:
@@ -68,9 +62,9 @@ def options(question: Question) -> list[str]:
     return [f" {letter}:{choice} " for letter, choice in zip(LETTERS, question.choices, strict=True)]
 
 
-def letter(question: Question) -> str:
-    """The letter of the true choice."""
-    return LETTERS[question.choices.index(question.answer)]
+def _around(template: str, stem: str, question: str, tail: str) -> Prompt:
+    before, after = template.split("{prompt}")
+    return Prompt(f"{before}{IMAGE}\n", stem, question, tail + after)
 
 
 def _tail(domain: str, question: Question) -> str:

@@ -1,8 +1,8 @@
-"""Every number behind the embedded model, and the digest that ties shipped weights to them."""
+"""Every number behind the embedded models, and the digest that ties shipped weights to them."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Tower:
-    """The CLIP pair. Patch labels train `hidden_states[-2]`, which LLaVA reads; captions train the pooled output.
+    """The vision tower. Patch labels train the states that the connector reads; captions train CLIP's pooled output.
 
     weights    how often scenes of ad, med, rs, com, doc are drawn, relative to each other
-    contrast   weight of the image-text loss, taken at every second step
+    contrast   weight of the image-text loss, taken at every second step (CLIP alone)
+    text_*     the other side of CLIP
     """
 
     pace: Pace = Pace(steps=800, batch=64)
@@ -51,51 +52,97 @@ class Tower:
 class Language:
     """Connector and language model.
 
+    queries     positions of a connector that reads the picture with queries of its own, and its layers and units
     questions   at most so many questions of a picture per step; medical ones are long, so fewer of them
     captions    chance that a picture's caption is asked for
     bare        chance that a picture comes with the recording prompt instead of the official one
+    plain       chance that it comes with the question alone inside the chat template
     joined      chance that a whole batch shows five driving frames side by side
     lens        weight of the logit-lens loss at object patches, in the steps after `lens_from` (a share of all),
-                when the projector is frozen
-    letters     share of the steps after which medical answers are option letters; 1 keeps the option's text
+                when the projector is frozen; 0 where image tokens stand for no place
     """
 
-    pace: Pace = Pace(steps=1_400, batch=16, adamw=5e-3)
+    pace: Pace = Pace(steps=1_200, batch=16, adamw=5e-3)
     width: int = 96
     hidden: int = 256
     layers: int = 3
     heads: int = 4
     positions: int = 1024
+    queries: int = 0
+    query_layers: int = 2
+    query_hidden: int = 192
     questions: int = 6
     medical_questions: int = 3
     captions: float = 0.3
     bare: float = 0.15
-    joined: float = 0.12
+    plain: float = 0.25
+    joined: float = 0.0
     joined_batch: int = 8
     lens: float = 0.1
     lens_from: float = 0.7
     lens_share: float = 0.35
-    letters: float = 1.0
     weights: tuple[float, ...] = (1.5, 0.8, 0.7, 2.5, 2.0)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The whole training, from nothing.
+    """The whole training of one model, from nothing.
 
+    body            architecture: a name in `bodies`
+    tower_of        recipe whose trained tower is taken over; empty trains an own one
+    language        None for CLIP, which has no language model
     scenes          training scenes, dealt round the five domains, seeds from 0
     joined_scenes   how many of the driving scenes are also shown as five joined frames
     fresh           first seed of the scenes on which the model card measures
     """
 
+    body: str
+    tower_of: str = ""
     seed: int = 0
     scenes: int = 12_000
     joined_scenes: int = 1_200
     fresh: int = 2_000_000
     measured: int = 640
     tower: Tower = field(default_factory=Tower)
-    language: Language = field(default_factory=Language)
+    language: Language | None = field(default_factory=Language)
 
     def digest(self) -> str:
-        """SHA-256 of all numbers; it stands in the metadata of the weights."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of all numbers, those of a borrowed tower included; it stands in the metadata of the weights."""
+        numbers = asdict(self)
+        if self.tower_of:
+            numbers["tower_of"] = RECIPES[self.tower_of].digest()
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
+_SPATIAL = Language()
+_LONG = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=1_800))
+_PLACELESS = replace(_SPATIAL, lens=0.0)
+_FRAMES = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=1_400), joined=0.12)
+# Connectors with queries of their own learn longer, and their parameters are paid for by narrower layers elsewhere.
+_QUERIES = replace(_PLACELESS, pace=replace(_SPATIAL.pace, steps=1_400), queries=64)
+_SHALLOW = Tower(layers=3)
+
+RECIPES = {
+    "clip": Recipe("clip", language=None),
+    "llava": Recipe("llava_next", "clip", language=_FRAMES),
+    "llava15": Recipe("llava", "clip", language=_LONG),
+    # The same model from other seeds, tower included: how far results depend on the run.
+    "clip-seed1": Recipe("clip", seed=1, language=None),
+    "clip-seed2": Recipe("clip", seed=2, language=None),
+    "llava15-seed1": Recipe("llava", "clip-seed1", seed=1, language=_LONG),
+    "llava15-seed2": Recipe("llava", "clip-seed2", seed=2, language=_LONG),
+    "llava-llama2": Recipe("llava_llama2", "clip"),
+    "llava-phi": Recipe("llava_phi", "clip"),
+    "llava-next-llama3": Recipe("llava_next_llama3", "clip"),
+    "llava-onevision": Recipe("llava_onevision"),
+    "blip": Recipe(
+        "instructblip",
+        tower=Tower(layers=3, hidden=192),
+        # Each question is a row of its own here: fewer of them per picture, and more steps.
+        language=replace(_LONG, lens=0.0, queries=16, query_hidden=96, hidden=96, questions=5),
+    ),
+    "idefics2": Recipe("idefics2", tower=_SHALLOW, language=replace(_QUERIES, hidden=128)),
+    "qwen2-vl": Recipe("qwen2_vl", language=replace(_PLACELESS, hidden=224)),
+    "molmo": Recipe("molmo", language=replace(_PLACELESS, hidden=240)),
+    "mplug-owl2": Recipe("mplug_owl2", tower=_SHALLOW, language=replace(_QUERIES, hidden=160)),
+}

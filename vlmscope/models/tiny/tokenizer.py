@@ -1,6 +1,8 @@
 """Byte-level tokenizers that give every word of the drawn world, and of its prompts, one token."""
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -9,36 +11,41 @@ from vlmscope.models.tiny import prompts
 from vlmscope.world.draw import draw
 from vlmscope.world.scene import DOMAINS
 
-# `</s>` is not number 2: for that number CLIP falls back to pooling at the largest token id.
-SPECIAL = ("<unk>", "<s>", "<pad>", "</s>", prompts.IMAGE)
 # A word with the space before it; one token per digit, the space on the first one.
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 _CORPUS_SEED, _CORPUS_SCENES = 900_000, 2_000
 
 
-def llava() -> PreTrainedTokenizerFast:
-    """The embedded LLaVA's: as Llama's, `<s>` is added in front and decoding drops the first space."""
-    return _build(corpus(), template="<s> $A", pair="<s> $A <s> $B")
+@dataclass(frozen=True)
+class Special:
+    """The special tokens of a family.
+
+    tokens    all of them, in the order of their numbers
+    begin     stands in front of every text; "" for families without one
+    end       ends an answer
+    closes    whether `end` is put behind every text (CLIP)
+    named     tokens that the tokenizer has as attributes, as the family's processor expects them
+    """
+
+    tokens: tuple[str, ...]
+    begin: str = "<s>"
+    end: str = "</s>"
+    pad: str = "<pad>"
+    unknown: str = "<unk>"
+    closes: bool = False
+    named: dict[str, str] = field(default_factory=dict)
 
 
-def clip() -> PreTrainedTokenizerFast:
-    """The embedded CLIP's: the same tokens, with `<s>` in front and `</s>` at the end."""
-    return _build(corpus(), template="<s> $A </s>", pair="<s> $A </s> $B </s>")
+# `</s>` is not number 2: for that number CLIP falls back to pooling at the largest token id.
+LLAMA = Special(("<unk>", "<s>", "<pad>", "</s>", prompts.IMAGE), named={"image_token": prompts.IMAGE})
+CLIP = replace(LLAMA, closes=True)
 
 
-def corpus() -> list[str]:
-    """Every sort of line that the world and the prompts can hold."""
-    lines = []
-    for number in range(_CORPUS_SCENES):
-        scene = draw(DOMAINS[number % len(DOMAINS)], _CORPUS_SEED + number)
-        lines.append(scene.caption)
-        for question in scene.questions:
-            lines += [question.text, question.answer, prompts.official(scene.domain, question).text()]
-    lines += [prompts.caption(is_bare=False).text(), *prompts.LETTERS, *"0123456789"]
-    return sorted({line.replace(prompts.IMAGE, "") for line in lines})
+def build(special: Special, template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer whose decoding drops the first space, as Llama's does.
 
-
-def _build(lines: Iterable[str], template: str, pair: str) -> PreTrainedTokenizerFast:
+    template   chat template around `{prompt}`; its words get tokens of their own
+    """
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -47,19 +54,42 @@ def _build(lines: Iterable[str], template: str, pair: str) -> PreTrainedTokenize
         ]
     )
     inner.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    inner.train_from_iterator(_words(inner, lines), _trainer())
-    numbers = [(token, inner.token_to_id(token)) for token in ("<s>", "</s>") if token in pair]
-    inner.post_processor = processors.TemplateProcessing(single=template, pair=pair, special_tokens=numbers)
+    inner.train_from_iterator(_words(inner, corpus(special, template)), _trainer(special))
+    inner.post_processor = _around(inner, special)
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        extra_special_tokens={"image_token": prompts.IMAGE},
+        bos_token=special.begin or None,
+        eos_token=special.end,
+        unk_token=special.unknown or None,
+        pad_token=special.pad,
+        extra_special_tokens=special.named or None,
         padding_side="left",
         clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def corpus(special: Special, template: str) -> list[str]:
+    """Every sort of line that the world and the prompts can hold."""
+    lines = []
+    for number in range(_CORPUS_SCENES):
+        scene = draw(DOMAINS[number % len(DOMAINS)], _CORPUS_SEED + number)
+        lines.append(scene.caption)
+        for question in scene.questions:
+            lines += [question.text, question.answer, prompts.official(template, scene.domain, question).text()]
+    lines += [prompts.caption(template).text(), *prompts.LETTERS, *"0123456789"]
+    whole = "|".join(re.escape(token) for token in (*special.tokens, prompts.IMAGE))
+    # Special tokens are cut out before the text is split, as the tokenizer itself will do.
+    return sorted({part for line in lines for part in re.split(whole, line)})
+
+
+def _around(inner: Tokenizer, special: Special) -> processors.PostProcessor:
+    used = [token for token in (special.begin, special.end if special.closes else "") if token]
+    before = f"{special.begin} " if special.begin else ""
+    after = f" {special.end}" if special.closes else ""
+    numbers = [(token, inner.token_to_id(token)) for token in used]
+    single, pair = f"{before}$A{after}", f"{before}$A{after} {before}$B{after}"
+    return processors.TemplateProcessing(single=single, pair=pair, special_tokens=numbers)
 
 
 def _words(inner: Tokenizer, lines: Iterable[str]) -> list[str]:
@@ -69,11 +99,11 @@ def _words(inner: Tokenizer, lines: Iterable[str]) -> list[str]:
     return [*bare, *(f" {word}" for word in bare if word.strip())]
 
 
-def _trainer() -> trainers.BpeTrainer:
+def _trainer(special: Special) -> trainers.BpeTrainer:
     return trainers.BpeTrainer(
         vocab_size=4_000,
         min_frequency=1,
-        special_tokens=list(SPECIAL),
+        special_tokens=list(special.tokens),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -1,157 +1,107 @@
-"""Stage one: a CLIP pair whose vision tower also learns, patch by patch, what the exact masks say."""
+"""Stage one: the vision tower learns, patch by patch, what the exact masks say; CLIP's learns captions as well."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from vlmscope.models.tiny import pixels
+from vlmscope.models.tiny.bodies.base import Tensors
 from vlmscope.models.tiny.descent import Clock, Descent, batches
+from vlmscope.models.tiny.pupil import Album, Pupil
 from vlmscope.models.tiny.recipe import Tower
 from vlmscope.world.canvas import COLORS
 from vlmscope.world.document import TITLES
 from vlmscope.world.labels import NONE, OBJECTS, POSITIONS, letters, patches
-from vlmscope.world.scene import DOMAINS, SIZE, Scene
+from vlmscope.world.scene import DOMAINS, Scene
 
-PATCH = 8
 # Classes of the patch labels, number 0 being "nothing": object, color, position, title word, tens, ones.
 CLASSES = (1 + len(OBJECTS), 1 + len(COLORS), 1 + len(POSITIONS), 1 + len(TITLES), 11, 11)
+# A large patch is covered less by what it shows.
+_SHARES = {8: 0.25, 16: 0.12}
 
 
-class Lesson(NamedTuple):
-    """Everything the tower learns from.
+class Captions(NamedTuple):
+    """What CLIP's text side reads; ids and attention int64 [scene, token]."""
 
-    pictures   uint8 [scene, 64, 64, 3]
-    labels     int64 [label, scene, patch]   0 for nothing
-    ids        int64 [scene, token]          the caption
-    attended   int64 [scene, token]
-    """
-
-    pictures: np.ndarray
-    labels: torch.Tensor
-    ids: torch.Tensor
-    attended: torch.Tensor
+    ids: Tensor
+    attended: Tensor
 
 
-def build(recipe: Tower, tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
-    """An untrained CLIP for 64 px pictures in patches of 8 px."""
-    vision = {
-        "hidden_size": recipe.width,
-        "intermediate_size": recipe.hidden,
-        "num_hidden_layers": recipe.layers,
-        "num_attention_heads": recipe.heads,
-        "image_size": SIZE,
-        "patch_size": PATCH,
-        "projection_dim": recipe.projection,
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": recipe.text_width,
-        # Captions are short and regular: a small text side will do.
-        "intermediate_size": 2 * recipe.text_width,
-        "num_hidden_layers": recipe.text_layers,
-        "num_attention_heads": 4,
-        "max_position_embeddings": recipe.text_length,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "projection_dim": recipe.projection,
-    }
-    model = CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=recipe.projection))
+def train(recipe: Tower, pupil: Pupil, album: Album, seed: int, report: Callable[[str], None]) -> nn.Linear:
+    """Train the tower in place; the linear heads that read patch labels off it come back."""
+    rng, clock, is_clip = np.random.default_rng(seed), Clock(), pupil.family.name == "clip"
     # bfloat16 autocast on a CPU is fast with plain attention and slow with the fused one.
-    model.set_attn_implementation("eager")
-    return model
-
-
-def train(
-    recipe: Tower,
-    scenes: list[Scene],
-    tokenizer: PreTrainedTokenizerFast,
-    seed: int,
-    report: Callable[[str], None],
-) -> tuple[CLIPModel, nn.Linear]:
-    """The trained pair and the linear heads that read patch labels off the vision tower."""
-    torch.manual_seed(seed)
-    rng, clock = np.random.default_rng(seed), Clock()
-    model, heads = build(recipe, tokenizer), nn.Linear(recipe.width, sum(CLASSES))
-    # Labels of all scenes at once: they are read again and again.
-    lesson = prepare(scenes, tokenizer)
-    named = [*model.named_parameters(), *heads.named_parameters(prefix="heads")]
-    descent = Descent(named, recipe.pace)
-    weights = np.array([recipe.weights[DOMAINS.index(scene.domain)] for scene in scenes])
+    pupil.model.set_attn_implementation("eager")
+    with torch.no_grad():
+        width = pupil.body.look(pupil.model, album.shown[0]).shape[-1]
+    heads = nn.Linear(width, sum(CLASSES))
+    labels = torch.from_numpy(np.stack([_labels(scene, pupil.body.patch) for scene in album.scenes], axis=1))
+    captions = _captions(pupil.tokenizer, album.scenes) if is_clip else None
+    trained = pupil.model if is_clip else pupil.model.get_submodule(pupil.body.eyes)
+    descent = Descent([*trained.named_parameters(), *heads.named_parameters(prefix="heads")], recipe.pace)
+    weights = np.array([recipe.weights[DOMAINS.index(scene.domain)] for scene in album.scenes])
     picked = batches(weights, recipe.pace.batch, rng)
     for step in range(1, recipe.pace.steps + 1):
-        # Every second step is enough for the text side, and saves a tenth of the time.
-        loss = _loss(recipe, model, heads, lesson, next(picked), contrast=step % 2 == 1)
+        here = next(picked)
+        shown = pixels.together([album.shown[place] for place in here])
+        loss = _dense(recipe, heads, _look(pupil, shown), labels[:, here])
+        if captions and step % 2:
+            # Every second step is enough for the text side, and saves a tenth of the time.
+            loss = loss + recipe.contrast * _contrast(pupil.model, shown, Captions(*(part[here] for part in captions)))
         descent.step(loss)
         if step % 100 == 0 or step == recipe.pace.steps:
             report(f"tower {step}/{recipe.pace.steps}: loss {loss.item():.3f}, {clock.seconds():.0f} CPU s")
-    return model.eval(), heads.eval()
-
-
-def prepare(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast) -> Lesson:
-    """Pictures, patch labels and captions of the scenes."""
-    captions = tokenizer([scene.caption for scene in scenes], padding=True, padding_side="right", return_tensors="pt")
-    labels = np.stack([_labels(scene) for scene in scenes], axis=1)
-    pictures = np.stack([scene.image for scene in scenes])
-    return Lesson(pictures, torch.from_numpy(labels), captions["input_ids"], captions["attention_mask"])
+    pupil.model.set_attn_implementation("sdpa")
+    return heads.eval()
 
 
 @torch.no_grad()
-def patch_accuracy(model: CLIPModel, heads: nn.Linear, scenes: list[Scene]) -> dict[str, float]:
+def patch_accuracy(pupil: Pupil, heads: nn.Linear, scenes: Sequence[Scene]) -> dict[str, float]:
     """Share of object patches whose object the linear head names, per domain."""
     named: dict[str, list[np.ndarray]] = {domain: [] for domain in DOMAINS}
-    for scene in scenes:
-        states = model.vision_model(pixels.normalized([scene.image]), output_hidden_states=True).hidden_states[-2]
-        guess = heads(states[0, 1:])[:, : CLASSES[0]].argmax(-1).numpy()
-        truth = patches(scene, PATCH).objects + 1
+    for scene, shown in zip(scenes, pixels.shown(pupil.processor, scenes), strict=True):
+        states = pupil.body.look(pupil.model, shown)
+        guess = heads(states[0])[:, : CLASSES[0]].argmax(-1).numpy()
+        truth = _labels(scene, pupil.body.patch)[0]
         named[scene.domain].append((guess == truth)[truth > 0])
     return {domain: float(np.concatenate(hits).mean()) for domain, hits in named.items() if hits}
 
 
 @torch.no_grad()
-def retrieval(model: CLIPModel, scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, among: int = 32) -> float:
-    """Share of pictures that are closest to their own caption among `among` captions."""
+def retrieval(pupil: Pupil, scenes: Sequence[Scene], among: int = 32) -> float:
+    """Share of pictures that are closest to their own caption among `among` captions (CLIP)."""
     hits = []
     for part in pixels.chunks(scenes, among):
-        lesson = prepare(list(part), tokenizer)
-        image, text = _embeddings(model, model.vision_model(pixels.normalized(lesson.pictures)).pooler_output, lesson)
+        shown = pixels.together(pixels.shown(pupil.processor, part))
+        image, text = _embeddings(pupil.model, shown, _captions(pupil.tokenizer, part))
         hits.append(((image @ text.T).argmax(1) == torch.arange(len(part))).float())
     return float(torch.cat(hits).mean())
 
 
-def _labels(scene: Scene) -> np.ndarray:
-    seen, written = patches(scene, PATCH), letters(scene, PATCH)
+def _captions(tokenizer: Any, scenes: Sequence[Scene]) -> Captions:
+    told = tokenizer([scene.caption for scene in scenes], padding=True, padding_side="right", return_tensors="pt")
+    return Captions(told["input_ids"], told["attention_mask"])
+
+
+def _labels(scene: Scene, patch: int) -> np.ndarray:
+    seen, written = patches(scene, patch, _SHARES[patch]), letters(scene, patch)
     return np.stack([seen.objects, seen.colors, seen.positions, *written]) - NONE
 
 
-def _loss(
-    recipe: Tower, model: CLIPModel, heads: nn.Linear, lesson: Lesson, picked: np.ndarray, contrast: bool
-) -> torch.Tensor:
+def _look(pupil: Pupil, shown: Tensors) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        seen = model.vision_model(pixels.normalized(lesson.pictures[picked]), output_hidden_states=True)
-    # The layer that LLaVA reads, without the class token.
-    states = seen.hidden_states[-2][:, 1:].float()
-    loss = _dense(recipe, heads(states), lesson.labels[:, picked])
-    if not contrast:
-        return loss
-    part = lesson._replace(ids=lesson.ids[picked], attended=lesson.attended[picked])
-    # Every other caption of the batch is a wrong one.
-    image, text = _embeddings(model, seen.pooler_output.float(), part)
-    scores = image @ text.T * model.logit_scale.exp().clamp(max=100)
-    own = torch.arange(len(picked))
-    both = functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)
-    return loss + recipe.contrast * both / 2
+        states = pupil.body.look(pupil.model, shown)
+    return states.float()
 
 
-def _dense(recipe: Tower, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _dense(recipe: Tower, heads: nn.Linear, states: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the patch labels; most patches show nothing, which counts less."""
-    loss = scores.new_zeros(())
-    for number, (part, label) in enumerate(zip(scores.split(CLASSES, -1), labels, strict=True)):
+    loss = states.new_zeros(())
+    for number, (part, label) in enumerate(zip(heads(states).split(CLASSES, -1), labels, strict=True)):
         weight = torch.ones(CLASSES[number])
         weight[0] = recipe.background
         term = functional.cross_entropy(part.flatten(0, 1), label.flatten(), weight=weight)
@@ -159,7 +109,17 @@ def _dense(recipe: Tower, scores: torch.Tensor, labels: torch.Tensor) -> torch.T
     return loss
 
 
-def _embeddings(model: CLIPModel, pooled: torch.Tensor, lesson: Lesson) -> tuple[torch.Tensor, torch.Tensor]:
-    told = model.text_model(lesson.ids, attention_mask=lesson.attended).pooler_output
+def _contrast(model: Any, shown: Tensors, captions: Captions) -> Tensor:
+    """Both ways between pictures and captions; every other caption of the batch is a wrong one."""
+    with torch.autocast("cpu", torch.bfloat16):
+        image, text = _embeddings(model, shown, captions)
+    scores = image.float() @ text.float().T * model.logit_scale.exp().clamp(max=100)
+    own = torch.arange(len(scores))
+    return (functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)) / 2
+
+
+def _embeddings(model: Any, shown: Tensors, captions: Captions) -> tuple[Tensor, Tensor]:
+    pooled = model.vision_model(shown["pixel_values"]).pooler_output
+    told = model.text_model(captions.ids, attention_mask=captions.attended).pooler_output
     image, text = model.visual_projection(pooled), model.text_projection(told)
     return functional.normalize(image, dim=-1), functional.normalize(text, dim=-1)

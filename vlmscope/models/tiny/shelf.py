@@ -1,0 +1,87 @@
+"""Embedded models as checkpoint folders: started, saved and opened through the same doors as published ones."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vlmscope.models import load
+from vlmscope.models.base import family
+from vlmscope.models.tiny import tokenizer
+from vlmscope.models.tiny.bodies.base import Body, body
+from vlmscope.models.tiny.pupil import Pupil
+from vlmscope.models.tiny.recipe import Recipe
+from vlmscope.store import files
+
+WEIGHTS = "model.safetensors"
+TOWER = "tower.safetensors"
+
+
+def untrained(recipe: Recipe) -> Pupil:
+    """A model with random weights, its processor read back from a folder as for a real checkpoint."""
+    load.slim_imports()
+    frame = body(recipe.body)
+    kind = family(frame.family)
+    words = tokenizer.build(frame.special, kind.template)
+    config = frame.config(recipe, words)
+    torch.manual_seed(recipe.seed)
+    model = load.model_class(kind)(config)
+    for name, value in model.named_parameters():
+        for ending, deviation in frame.stirred:
+            if name.endswith(ending):
+                nn.init.normal_(value, std=deviation)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_words(frame, words, Path(folder))
+        config.save_pretrained(folder)
+        return Pupil(frame, kind, model, kind.processor(Path(folder), model.config))
+
+
+def save(pupil: Pupil, folder: Path, digest: str) -> None:
+    """The model in float16 with the recipe's digest, its tokenizer and its processor."""
+    words = pupil.tokenizer
+    numbers = {name: getattr(words, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    if pupil.family.head:
+        # Without these numbers `generate` would not know when to stop.
+        pupil.model.generation_config = transformers.GenerationConfig(**numbers, do_sample=False, max_new_tokens=48)
+    # Three decimals of accuracy are the same as in float32.
+    pupil.model.half().save_pretrained(folder)
+    pupil.model.float()
+    _write_words(pupil.body, words, folder)
+    # save_pretrained offers no way to add metadata.
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt", "recipe": digest})
+
+
+def save_tower(pupil: Pupil, folder: Path) -> None:
+    """CLIP's vision tower in float32, for the models that are trained on top of it."""
+    save_file(pupil.model.vision_model.state_dict(), folder / TOWER)
+
+
+def put_tower(pupil: Pupil, path: Path) -> None:
+    """A trained tower into an untrained LLaVA; both call the parameters the same."""
+    pupil.model.get_submodule(pupil.body.eyes).load_state_dict(load_file(path))
+
+
+def opened(recipe: Recipe, folder: Path) -> tuple[load.Loaded, Pupil]:
+    """A saved model in float32, as the workflow loads it and as the trainer sees it."""
+    frame = body(recipe.body)
+    settings = {"family": frame.family, "checkpoint": str(folder), "revision": "", "dtype": "float32"}
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest = Path(scratch) / "model.json"
+        files.write_json(load.describe(folder, settings), manifest)
+        loaded = load.load(manifest)
+    return loaded, Pupil(frame, loaded.family, loaded.model, loaded.processor)
+
+
+def _write_words(frame: Body, words: Any, folder: Path) -> None:
+    """Tokenizer and image processor."""
+    words.save_pretrained(folder)
+    if frame.alone:
+        # Q-Formers read the question through a tokenizer of their own.
+        words.save_pretrained(folder / "qformer_tokenizer")
+    pictures = frame.pictures()
+    if pictures is not None:
+        pictures.save_pretrained(folder)
