@@ -26,6 +26,7 @@ include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/capture.smk"
 include: "rules/mmneuron.smk"
+include: "rules/mmneuron_lens.smk"
 include: "rules/mmneuron_exchange.smk"
 include: "rules/mmneuron_page.smk"
 include: "rules/report.smk"
@@ -34,6 +35,7 @@ include: "rules/report.smk"
 localrules:
     all,
     mmneuron,
+    mmneuron_figures,
     data_fetch,
     data_folder,
     model_fetch,
@@ -47,4 +49,5 @@ rule all:
     default_target: True
     input:
         rules.mmneuron.input,
+        rules.mmneuron_figures.input,
         rules.report_config.output,

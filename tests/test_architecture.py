@@ -23,6 +23,8 @@ ROWS = (
     {"config"},
     {"settings"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
+    # Deviation: many edits over the same samples lean on the single ones: one step above edits.
+    {"sweep"},
     # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
     {"edits", "lens"},
     {"capture", "metrics", "stats"},
@@ -39,9 +41,9 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|edits\.py|lens\.py|store/weights\.py|multimodal_sae/(sae|train)\.py"
+    r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/weights\.py|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes; reads files of the released code, which are PyTorch's.
-    r"|mmneuron/(perturb|examples|exchange/tensors)\.py)"
+    r"|mmneuron/(perturb|lens|embed|examples|exchange/tensors)\.py)"
 )
 # transformers costs seconds: outside of training it is imported inside functions.
 # Deviation: our own model classes inherit from its classes; only loading such a model imports them.

@@ -21,8 +21,6 @@ from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
 
-TYPES = ("image", "text", "last")
-
 
 @dataclass(frozen=True)
 class Lensed:

@@ -21,10 +21,13 @@ SCORES = {"condition": pl.String, "group": pl.String, "metric": pl.String, "scor
 # The same with the domain in front.
 DOMAIN_SCORES = {"domain": pl.String, **SCORES}
 
-# Perturbation: one row per mask and sample; deviations in %, see perturb.py.
+# Perturbation: one row per domain, mask and sample; deviations in %, see perturb.py.
 PERTURBED = {
+    "domain": pl.String,
     "mask": pl.String,
     "kind": pl.String,
+    "condition": pl.String,
+    "variant": pl.String,
     "sample": pl.String,
     "group": pl.String,
     "units": pl.Int64,
@@ -71,3 +74,25 @@ CURVES = {
     "squares": pl.Float64,
     "words": pl.Int64,
 }
+
+# One vector per picture, read from the vision tower.
+EMBEDDINGS = {"domain": pl.String, "sample": pl.String, "vector": pl.List(pl.Float32)}
+
+# A neuron by its place.
+NEURON = {"module": pl.String, "layer": pl.Int32, "index": pl.Int32}
+
+# Pictures that a neuron fires at most strongly, best first; see examples.Peak.
+EXAMPLES = {
+    **NEURON,
+    "rank": pl.Int32,
+    "sample": pl.String,
+    "highest": pl.Float64,
+    "overall": pl.Float64,
+    "share": pl.Float64,
+    "place": pl.String,
+    "values": pl.List(pl.Float32),
+    "shapes": pl.String,
+}
+
+# What zeroing one neuron alone does: deviation in %, divergence in nats, means over n samples (see perturb.py).
+ZEROED = {**NEURON, "n": pl.UInt32, "deviation": pl.Float64, "kl_next": pl.Float64}

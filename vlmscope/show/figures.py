@@ -38,6 +38,13 @@ def _bars(axis: Any, table: pl.DataFrame, value: str, title: str) -> None:
     axis.set_title(title)
 
 
+def save_all(figure: Any, *targets: str | Path) -> None:
+    """Write a figure in several formats."""
+    for target in targets:
+        save(figure, target)
+    style.use().close(figure)
+
+
 def save(figure: Any, target: str | Path) -> None:
     """Write a figure in the format of the file's ending, without a date inside."""
     kind = Path(target).suffix.removeprefix(".")

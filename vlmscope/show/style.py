@@ -1,10 +1,22 @@
 """One look for all figures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 # Okabe-Ito: told apart with every kind of color vision.
 COLORS = {"own": "#D55E00", "other": "#0072B2", "random": "#999999"}
+# For lists of any names, such as domains, in their order; markers tell them apart without color.
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TEXT = 9
+
+
+def look(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Name -> color and marker, by its place in the list."""
+    return {
+        name: {"color": SERIES[place % len(SERIES)], "marker": MARKERS[place % len(MARKERS)]}
+        for place, name in enumerate(names)
+    }
 
 
 def use() -> Any:
