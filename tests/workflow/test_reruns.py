@@ -54,7 +54,7 @@ CODE = {
     "vlmscope/mmneuron/effects.py": ("np.quantile(means, [0.025", "np.quantile(means, [0.020", EFFECTS),
     "vlmscope/mmneuron/perturb.py": ("share = 100 *", "share = 101 *", PERTURB | EFFECTS),
     "vlmscope/metrics/vqa.py": ("prediction.lower() == answer.lower()", "prediction == answer", TABLES | EFFECTS),
-    "vlmscope/capture/taps.py": ("torch.gt(flat, 0,", "torch.ge(flat, 0,", FROM_SAMPLES),
+    "vlmscope/capture/taps.py": ("torch.gt(part, 0,", "torch.ge(part, 0,", FROM_SAMPLES),
     "vlmscope/capture/batches.py": ("positions >= vision_positions", "positions > vision_positions", FROM_SAMPLES),
     "vlmscope/capture/shard.py": ("%d in this shard", "%d in the shard", FROM_CAPTURE),
     "vlmscope/models/llava_next.py": ("USER: {prompt}", "HUMAN: {prompt}", FROM_SAMPLES),

@@ -1,13 +1,17 @@
 """Takes: what to keep of a forward pass, checked against a family before a model is loaded."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.models import base
 from vlmscope.models.base import Family, ModelConfig, Site
 from vlmscope.store.files import digest_text
+
+log = logging.getLogger(__name__)
 
 # Positions that there are only where an answer is written.
 WRITTEN = ("answer", "emitting", "word")
@@ -55,6 +59,25 @@ def _listed(values: Sequence[str | int]) -> str:
     if len(text) > READABLE:
         text = "#" + digest_text(text)[:8]
     return f"({text})" if values else ""
+
+
+def of_family(takes: Iterable[dict[str, Any]], family: Family) -> list[dict[str, Any]]:
+    """The takes whose site a family has: a capture may list the sites of several families, each takes its own.
+
+    A site that no family has stays in the list, and `resolve` refuses it; so do all takes where none would be left.
+    """
+    takes = list(takes)
+    elsewhere = base.site_names() - set(family.sites)
+    own = [take for take in takes if _site_name(take) not in elsewhere]
+    for take in takes if own else ():
+        if take not in own:
+            reason = family.without.get(_site_name(take), "it belongs to other families")
+            log.info("No take of '%s': %s has no such site, %s.", take["site"], family.name, reason)
+    return own or takes
+
+
+def _site_name(take: dict[str, Any]) -> str:
+    return take["site"].partition("[")[0]
 
 
 def resolve(takes: Iterable[dict[str, Any]], family: Family, config: ModelConfig, run: str = "prefill") -> list[Take]:

@@ -24,7 +24,8 @@ def make(
     settings   the capture's settings: kind, prompt, run, max_new_tokens, samples, vision_positions, shards, take
     """
     manifest = read_manifest(raw)
-    takes = plan.resolve(settings["take"], loaded.family, loaded.config, settings["run"])
+    own = plan.of_family(settings["take"], loaded.family)
+    takes = plan.resolve(own, loaded.family, loaded.config, settings["run"])
     every = table.read(samples)
     chosen = batches.within_budget(every, loaded, settings["samples"], settings["vision_positions"])
     part = batches.of_shard(chosen, shard, settings["shards"])

@@ -16,6 +16,9 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Site
 from vlmscope.models.load import Loaded
 
+# Numbers in the work space of a count: what a CPU's cache holds, what a GPU starts few kernels for.
+WORK = {"cpu": 1 << 18, "cuda": 1 << 24}
+
 
 def module_at(model: nn.Module, path: str, layer: int = 0) -> nn.Module:
     """The module behind a site path."""
@@ -92,7 +95,7 @@ class Counter:
         self.mask: Tensor | None = None
         # By device: the layers of a large model lie on several.
         self.weights: dict[torch.device, Tensor] = {}
-        self.above: dict[torch.device, Tensor] = {}
+        self.space: dict[torch.device, Tensor] = {}
 
     def begin(self, mask: Tensor | None, columns: Tensor | None = None) -> None:
         """Positions of the coming batch; None counts every position of every tile. `columns` as for `Keeper`."""
@@ -102,28 +105,33 @@ class Counter:
         """Add one layer's activations, [..., unit].
 
         Weighted column sums: a product with the 0/1 vector of positions is several times faster than selecting
-        rows and summing truth values, and just as exact, since float32 holds every count of a batch.
+        rows and summing truth values, and just as exact, since float32 holds every count of a batch. Positions go in
+        parts that stay in the processor's cache, through one work space: fresh memory costs more than the sums.
         """
         value = of_units(value, self.take.units)
         flat, row = value.reshape(-1, value.shape[-1]), self.take.layers.index(layer)
         if row == 0:
             self.weights.clear()
             self.seen += len(flat) if self.mask is None else int(self.mask.sum())
-        weight, above = self._space(flat)
-        torch.gt(flat, 0, out=above)
-        self.fired[row] += (weight @ above).to(self.fired)
-        # Sums of a batch in float32, over batches in float64: cheap, and exact to 1e-6 of the sum.
-        self.total[row] += (weight @ flat if flat.dtype == torch.float32 else _sum(flat, weight)).to(self.total)
+        weight, space = self._space(flat)
+        step = max(1, len(space) // flat.shape[1])
+        for part, share in zip(flat.split(step), weight.split(step), strict=True):
+            above = torch.gt(part, 0, out=space[: part.numel()].view_as(part))
+            self.fired[row] += (share @ above).to(self.fired)
+            # Sums of a part in float32, over parts in float64: cheap, and exact to 1e-6 of the sum.
+            self.total[row] += (share @ part if part.dtype == torch.float32 else _sum(part, share)).to(self.total)
 
     def _space(self, flat: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights of the batch's positions, and work space, kept as long as the shape stays; both beside the layer."""
+        """Weights of the batch's positions, and a work space that every layer uses again; both beside the layer."""
         place = flat.device
         if place not in self.weights:
             ones = torch.ones(len(flat), device=place)
             self.weights[place] = ones if self.mask is None else self.mask.flatten().to(place, torch.float32)
-        if place not in self.above or self.above[place].shape != flat.shape:
-            self.above[place] = torch.empty(flat.shape, device=place)
-        return self.weights[place], self.above[place]
+        # At least one position; small batches do with less than a part.
+        needed = max(min(flat.numel(), WORK.get(place.type, WORK["cuda"])), flat.shape[1])
+        if place not in self.space or len(self.space[place]) < needed:
+            self.space[place] = torch.empty(needed, device=place)
+        return self.weights[place], self.space[place]
 
     def result(self) -> dict[str, Any]:
         """Arrays as they go into a shard."""

@@ -71,6 +71,17 @@ def test_counts_equal_plain_numpy_over_batches_of_different_shapes(kind):
     assert found["fired"].dtype == np.int64 and found["total"].dtype == np.float64
 
 
+@pytest.mark.parametrize("space", [1, 5, 7, 40, 1 << 20])
+def test_parts_of_a_batch_add_up_to_the_whole(space, monkeypatch):
+    monkeypatch.setitem(taps.WORK, "cpu", space)
+    seen, mask = [values(n, 3 + n, 4, 5) for n in range(2)], [torch.rand(3 + n, 4) > 0.4 for n in range(2)]
+    stream = [((0,), INPUTS, mask[n], {0: seen[n]}) for n in range(2)]
+    found = fed(taps.Counter(Take("mlp_gate", "all", "counts", (0,)), 5, CPU), stream, (0,))
+    kept = np.concatenate([one.numpy()[where.numpy()] for one, where in zip(seen, mask, strict=True)])
+    np.testing.assert_array_equal(found["fired"][0], (kept > 0).sum(0))
+    np.testing.assert_allclose(found["total"][0], kept.sum(0), atol=1e-5)
+
+
 def test_exactly_zero_does_not_fire():
     take = Take("mlp_gate", "all", "counts", (0,))
     tensor = torch.tensor([[[0.0, -0.0, 1e-30, -1e-30]]])
