@@ -181,9 +181,29 @@ def _unknown_names(config: Config) -> list[str]:
     return problems + mmneuron.problems(config)
 
 
+# Name -> family and label of the models that lie in weights/.
+_EMBEDDED = {
+    "llava": ("llava_next", "LLaVA-NeXT"),
+    "blip": ("instructblip", "InstructBLIP"),
+    "llava-llama2": ("llava_llama2", "LLaVA (Llama-2)"),
+    "mplug-owl2": ("mplug_owl2", "mPLUG-Owl2"),
+    "llava15": ("llava", "LLaVA-1.5"),
+    "idefics2": ("idefics2", "Idefics2"),
+    "molmo": ("molmo", "Molmo"),
+    "qwen2-vl": ("qwen2_vl", "Qwen2-VL"),
+    "llava-next-llama3": ("llava_next_llama3", "LLaVA-NeXT (Llama-3)"),
+    "llava-onevision": ("llava_onevision", "LLaVA-OneVision"),
+    "llava-phi": ("llava_phi", "LLaVA-Phi-3"),
+    "clip": ("clip", "CLIP"),
+}
+
+
 def _default_tree() -> dict[str, Any]:
     return {
-        "models": {"llava": {"family": "llava_next", "label": "LLaVA-NeXT", "checkpoint": "weights/llava"}},
+        "models": {
+            name: {"family": family, "label": label, "checkpoint": f"weights/{name}"}
+            for name, (family, label) in _EMBEDDED.items()
+        },
         "judges": {"lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"}},
         "datasets": {
             "ad": {"kind": "lingoqa", "options": {"frames": "middle"}, "limit": {"train": 240, "val": 260}},

@@ -103,7 +103,7 @@ BAD = [
         {"models__llava__quantize": "8bit", "models__llava__device": "cpu"},
         ["models.llava: quantize: 8bit needs a GPU, but device is cpu"],
     ),
-    ({"run__mmneuron": ["blip"]}, ["run.mmneuron names 'blip', which models does not have (known: llava)"]),
+    ({"run__mmneuron": ["blob"]}, ["run.mmneuron names 'blob', which models does not have (known: llava, blip, "]),
     ({"mmneuron__capture": "no"}, ["mmneuron.capture names 'no', which captures does not have"]),
     (
         {"captures__domain_counts__data": ["no"]},
@@ -141,10 +141,10 @@ def test_all_wrong_values_are_told_at_once():
 
 
 def test_all_names_that_lead_nowhere_are_told_at_once():
-    wrong = changed(run__mmneuron=["blip"], mmneuron__capture="no", mmneuron__domains=["ad", "x"])
+    wrong = changed(run__mmneuron=["blob"], mmneuron__capture="no", mmneuron__domains=["ad", "x"])
     with pytest.raises(VlmscopeError) as caught:
         config.resolve(wrong)
-    for words in ("'blip'", "'no'", "names 'x'", "mmneuron.columns must"):
+    for words in ("'blob'", "'no'", "names 'x'", "mmneuron.columns must"):
         assert words in str(caught.value)
 
 

@@ -54,7 +54,7 @@ def test_counts_come_in_the_order_of_the_domains():
 def test_datasets_and_checkpoints_are_chosen_by_source():
     assert PATHS.datasets("drawn") == ["ad", "med", "rs", "com", "doc"]
     assert PATHS.datasets("download") == PATHS.datasets("folder") == []
-    assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (["llava"], ["lingo-judge"])
+    assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (list(PATHS.config.models), ["lingo-judge"])
 
 
 def test_a_dataset_lies_in_its_root_or_below_the_results():
@@ -68,13 +68,24 @@ def test_a_dataset_lies_in_its_root_or_below_the_results():
     [
         ("hub", "results/models/llava/hub", ["results/models/llava/hub.json"]),
         ("official", "results/models/llava/converted", ["results/models/llava/converted.json"]),
-        ("train", "results/models/llava/trained", ["results/models/llava/trained/model.safetensors"]),
+        ("train", "results/models/llava15/trained", ["results/models/llava15/trained/model.safetensors"]),
     ],
 )
 def test_a_model_comes_from_where_its_source_says(source, folder, files):
-    paths = layout.Paths(changed(models__llava__source=source))
+    paths = layout.Paths(changed(models__llava__source=source, models__llava__checkpoint="llava15"))
     assert paths.model_folder(names(model="llava")) == folder
     assert paths.model_files(names(model="llava")) == files
+
+
+def test_a_recipe_waits_for_the_tower_that_it_takes_over():
+    assert PATHS.tower(names(model="llava15-seed1")) == ["results/models/clip-seed1/trained/model.safetensors"]
+    assert PATHS.tower(names(model="blip")) == PATHS.tower(names(model="clip")) == []
+
+
+def test_a_model_that_is_trained_names_a_recipe_of_its_family():
+    with pytest.raises(VlmscopeError, match="one of: llava15, llava15-seed1, llava15-seed2"):
+        layout.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="blip"))
+    layout.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="llava15-seed1"))
 
 
 def test_pickles_are_asked_for_only_where_a_release_is_converted():

@@ -117,7 +117,7 @@ class Recipe:
 _SPATIAL = Language()
 _LONG = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=1_800))
 _PLACELESS = replace(_SPATIAL, lens=0.0)
-_FRAMES = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=1_400), joined=0.12)
+_FRAMES = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=2_000), joined=0.12)
 # Connectors with queries of their own learn longer, and their parameters are paid for by narrower layers elsewhere.
 _QUERIES = replace(_PLACELESS, pace=replace(_SPATIAL.pace, steps=1_400), queries=64)
 _SHALLOW = Tower(layers=3)
