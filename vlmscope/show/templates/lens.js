@@ -42,7 +42,6 @@
       const part = Math.min(1, value / most);
       cell.textContent = words[own.words[here * k]];
       cell.style.setProperty("--v", part.toFixed(3));
-      cell.classList.toggle("dark", part > 0.55);
     }));
     show();
   }
