@@ -1,7 +1,6 @@
 """The logit lens over a domain's samples: top tokens of few of them, entropy curves of many (mmneuron.md 2.6)."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from vlmscope.capture import batches, shard
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron.schemas import CELLS, CURVES
+from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
@@ -178,28 +178,24 @@ def from_files(
     stream = batches.prefill(loaded, asked, prompt, picture, batch)
     with _shifted(loaded, shift):
         looks = look(loaded, asked, stream, shown=settings["shown"], k=settings["k"])
-        parts = list(progress(looks, math.ceil(len(asked) / batch), "batches"))
-    inputs = {name: one for *_, found in parts for name, one in found.items()}
+        parts = list(progress(looks, inputs.rounds(loaded, asked, batch), "batches"))
+    cells, curves = (_in_order(pl.concat(part[place] for part in parts), asked) for place in (0, 1))
+    read_off = {name: one for *_, found in parts for name, one in found.items()}
     shown = [
         {"sample": one.sample, "question": one.question, "prompt": prompt(one), "tokens": tokens, "types": types}
         for one in asked[: settings["shown"]]
-        for tokens, types in [inputs[one.sample]]
+        for tokens, types in [read_off[one.sample]]
     ]
-    about = {
+    ends = {"prompt": settings["prompt"], "shift": list(shift), "n": len(asked), "samples": shown}
+    return Lensed(cells, curves, _model(loaded) | ends)
+
+
+def _model(loaded: Loaded) -> dict[str, Any]:
+    return {
         "model": {key: loaded.about.get(key) for key in ("checkpoint", "revision", "fingerprint", "dtype")},
         "family": loaded.family.name,
         "layers": loaded.family.site("resid_post").layers(loaded.config),
-        "vocabulary": len(loaded.processor.tokenizer),
-        "prompt": settings["prompt"],
-        "shift": list(shift),
-        "n": len(asked),
-        "samples": shown,
     }
-    return Lensed(
-        _in_order(pl.concat(one for one, *_ in parts), asked),
-        _in_order(pl.concat(one for _, one, _ in parts), asked),
-        about,
-    )
 
 
 def _in_order(frame: pl.DataFrame, samples: Sequence[Sample]) -> pl.DataFrame:
