@@ -4,14 +4,17 @@
 # MAKES     results/mmneuron/{model}/neurons.parquet               neuron sets of all modules, neurons.json in short
 #           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/{part}.parquet
 #           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json
-#           results/mmneuron/{model}/effects.csv                   own domain beside other domains and random neurons
 # SETTINGS  mmneuron
 
 
 rule mmneuron:
     """Headline results of this system for every configured model."""
     input:
-        expand("results/mmneuron/{model}/{file}", model=cfg.run.mmneuron, file=["table2.csv", "effects.csv"]),
+        expand(
+            "results/mmneuron/{model}/{file}.csv",
+            model=cfg.run.mmneuron,
+            file=["table1", "table2", "effects", "dose", "stability"],
+        ),
 
 
 rule mmneuron_identify:
@@ -163,75 +166,3 @@ rule mmneuron_table2:
         "../envs/cpu.yaml"
     script:
         "../scripts/mmneuron_table2.py"
-
-
-rule mmneuron_perturb:
-    """Deviation of hidden states and change of answers: own domain, other domains, random neurons."""
-    input:
-        model="results/models/{model}/model.json",
-        raw="results/data/{domain}/raw.json",
-        samples="results/data/{domain}/val.parquet",
-        neurons="results/mmneuron/{model}/neurons.parquet",
-    output:
-        rows="results/mmneuron/{model}/effects/{domain}.parquet",
-    log:
-        "logs/mmneuron_perturb/{model}-{domain}.log",
-    benchmark:
-        "benchmarks/mmneuron_perturb/{model}-{domain}.tsv"
-    params:
-        settings=settings(
-            kind="datasets.{domain}.kind",
-            domains="mmneuron.domains",
-            generate="mmneuron.generate",
-            effects="mmneuron.effects",
-        ),
-        conditions=paths.masked_conditions,
-        code=code(
-            "mmneuron_perturb",
-            "vlmscope.datasets.{kind:domain}",
-            "vlmscope.models.{family:model}",
-            lookup=paths.kinds,
-        ),
-    threads: resources.threads(paper=8)
-    resources:
-        **gpu(minutes=240),
-    conda:
-        "../envs/gpu.yaml"
-    script:
-        "../scripts/mmneuron_perturb.py"
-
-
-rule mmneuron_effects:
-    """Effect of own-domain neurons beside its controls, with intervals."""
-    input:
-        rows=paths.effects,
-        samples=expand("results/data/{domain}/val.parquet", domain=cfg.mmneuron.domains),
-        judge=paths.judge,
-    output:
-        table=report(
-            "results/mmneuron/{model}/effects.csv",
-            caption="../report/effects.rst",
-            category="MMNeuron",
-            labels={"model": "{model}", "result": "effects and controls"},
-        ),
-        figure=report(
-            "results/mmneuron/{model}/effects.svg",
-            caption="../report/effects.rst",
-            category="MMNeuron",
-            labels={"model": "{model}", "result": "effects, figure"},
-        ),
-    log:
-        "logs/mmneuron_effects/{model}.log",
-    params:
-        settings=settings(
-            domains="mmneuron.domains", evaluate="mmneuron.evaluate", label="models.{model}.label", scale="scale"
-        ),
-        data=paths.table_data,
-        code=code("mmneuron_effects"),
-    threads: 1
-    resources:
-        **cpu(mem_gb=judge_gb),
-    conda:
-        judge_env
-    script:
-        "../scripts/mmneuron_effects.py"

@@ -1,4 +1,4 @@
-"""Measure deviation and answers under own, other and random masks for one domain."""
+"""Measure deviation and answers under own, other and random masks for some domains."""
 
 from vlmscope.mmneuron import perturb
 from vlmscope.mmneuron.schemas import PERTURBED
@@ -9,11 +9,11 @@ from vlmscope.store import tables
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     rows = perturb.from_files(
-        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
-        raw=snakemake.input.raw,
+        load(snakemake.input.model, device(snakemake.resources.gpu)),
+        raws=snakemake.input.raws,
         samples=snakemake.input.samples,
         neurons=snakemake.input.neurons,
-        domain=snakemake.wildcards.domain,
+        portion=settings(snakemake.params.portion),
         settings=settings(snakemake.params.settings),
         conditions=settings(snakemake.params.conditions),
         batch=snakemake.resources.batch,

@@ -142,7 +142,10 @@ class Capture(Section):
         0, ge=0, description="stop after the sample that reaches this many vision-tower positions; 0 means no stop"
     )
     shards: int = Field(1, ge=1, le=9999, description="files, and so parallel jobs, per dataset")
-    take: list[Take] = Field(min_length=1, description="what to keep, all from one pass")
+    take: list[Take] = Field(
+        min_length=1,
+        description="what to keep, all from one pass; a model leaves out sites that only other families have",
+    )
 
 
 class Config(Section):
@@ -217,7 +220,11 @@ def _default_tree() -> dict[str, Any]:
                 "data": ["ad", "med", "rs", "com", "doc"],
                 "samples": 240,
                 "vision_positions": 26000,
-                "take": [{"site": site} for site in ("mlp_gate", "vision_gate", "projector_gate")],
+                "shards": 2,
+                "take": [
+                    *({"site": "mlp_gate", "where": where} for where in ("all", "image", "text")),
+                    *({"site": site} for site in ("vision_gate", "projector_gate", "qformer_gate", "query_gate")),
+                ],
             }
         },
         "mmneuron": mmneuron.DEFAULT,

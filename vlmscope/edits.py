@@ -1,7 +1,8 @@
 """Edits: changes of a forward pass that are undone completely afterwards."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +13,26 @@ from vlmscope.models.load import Loaded
 
 # site -> layer -> unit numbers
 Units = Mapping[str, Mapping[int, Sequence[int]]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to some units at every position: a -> factor a + mean.
+
+    factor   0 sets them to zero, 1 leaves them alone
+    means    site -> float [layer, unit]: what is added to the changed units; nothing where a site is missing
+    """
+
+    units: Units
+    factor: float = 0.0
+    means: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, sites: Iterable[str]) -> "Change":
+        """The same at some sites alone; layers without units left out."""
+        kept = {
+            site: {layer: list(one) for layer, one in self.units.get(site, {}).items() if len(one)} for site in sites
+        }
+        return Change({site: layers for site, layers in kept.items() if layers}, self.factor, self.means)
 
 
 @contextlib.contextmanager
@@ -81,6 +102,42 @@ def silenced(loaded: Loaded, units: Units) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def changed(loaded: Loaded, changes: Sequence[Change]) -> Iterator[None]:
+    """Row k of the batch goes through changes[k]; a single change holds for all rows, whatever their number.
+
+    Several changes ask for sites whose first axis is that of the samples. As in `silenced`, captures see the result.
+    """
+    handles = []
+    try:
+        for name in sorted({site for change in changes for site in change.units}):
+            site = loaded.family.site(name)
+            for layer in sorted({one for change in changes for one in change.units.get(name, {})}):
+                module = taps.module_at(loaded.model, site.path, layer)
+                handles.append(_place(module, site.side, _mixture(changes, name, layer, site.width(loaded.config))))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _mixture(changes: Sequence[Change], site: str, layer: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """One factor and one summand per row and unit."""
+    factor, summand = torch.ones(len(changes), 1, width), torch.zeros(len(changes), 1, width)
+    for row, change in enumerate(changes):
+        members = list(change.units.get(site, {}).get(layer, ()))
+        factor[row, 0, members] = change.factor
+        if site in change.means:
+            summand[row, 0, members] = torch.as_tensor(change.means[site][layer])[members].to(summand)
+    adding = bool(summand.any())
+
+    def cut(value: torch.Tensor) -> torch.Tensor:
+        times, plus = (one.to(value) for one in (factor, summand))
+        return torch.addcmul(plus, value, times) if adding else value * times
+
+    return cut
 
 
 def _place(module: torch.nn.Module, side: str, cut: Callable[[torch.Tensor], torch.Tensor]) -> Any:

@@ -114,12 +114,6 @@ class Paths:
         """Benchmark format per domain, as canonical JSON."""
         return digest_ready({name: self.config.datasets[name].kind for name in self.config.mmneuron.domains})
 
-    def effects(self, wildcards: Wildcards) -> list[str]:
-        """Rows of the effect measurement of all domains."""
-        return [
-            f"results/mmneuron/{wildcards.model}/effects/{domain}.parquet" for domain in self.config.mmneuron.domains
-        ]
-
     def judge(self, wildcards: Wildcards) -> list[str]:
         """The judge's checkpoint where one is needed: free answers (LingoQA) and no stand-in."""
         name = self.config.mmneuron.evaluate.judge
@@ -157,6 +151,7 @@ class Paths:
 def check_plan(config: Config) -> None:
     """Stop where a method needs a take that its capture does not have, with the lines to add."""
     _check_catalogues(config)
+    _check_sites(config)
     _check_recipes(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
@@ -184,6 +179,18 @@ def _check_catalogues(config: Config) -> None:
             )
 
 
+def _check_sites(config: Config) -> None:
+    """A model leaves out the sites that only other families have; a site that none has is a typing error."""
+    for key, capture in config.captures.items():
+        for take in capture.take:
+            if take.site.partition("[")[0] not in families.site_names():
+                raise VlmscopeError(
+                    f"No family has a site '{take.site}'.",
+                    where=f"captures.{key}.take",
+                    instead="one of: " + ", ".join(sorted(families.site_names())),
+                )
+
+
 def _check_recipes(config: Config) -> None:
     """A model that is trained here names a recipe of its own family."""
     for key, model in config.models.items():
@@ -205,12 +212,16 @@ def _missing(needs: Iterable[dict[str, str]], takes: Iterable[dict[str, str]]) -
 def _check_modules(config: Config, family: str) -> None:
     known, rows = modules.sites(family), config.mmneuron.conditions[family]
     masking = [row.name for row in rows if row.modules]
-    if config.mmneuron.effects.condition not in masking:
-        raise VlmscopeError(
-            f"'{config.mmneuron.effects.condition}' is no condition of {family} that masks something.",
-            where="mmneuron.effects.condition",
-            instead="one of: " + ", ".join(masking),
-        )
+    for section, name in (
+        ("effects", config.mmneuron.effects.condition),
+        ("vary", config.mmneuron.vary.condition),
+    ):
+        if name not in masking:
+            raise VlmscopeError(
+                f"'{name}' is no condition of {family} that masks something.",
+                where=f"mmneuron.{section}.condition",
+                instead="one of: " + ", ".join(masking),
+            )
     for row in rows:
         for module in row.modules:
             if module not in known:
@@ -247,7 +258,6 @@ SHAPES = (
     (r"results/models/([^/]+)/.*", ("model",)),
     (r"results/captures/([^/]+)/([^/]+)/([^/]+)/.*", ("model", "capture", "dataset")),
     (r"results/mmneuron/([^/]+)/answers/([^/]+)/.*", ("model", "domain")),
-    (r"results/mmneuron/([^/]+)/effects/([^/.]+)\..*", ("model", "domain")),
     (r"results/mmneuron/([^/]+)/.*", ("model",)),
 )
 

@@ -36,3 +36,34 @@ def mean_interval(values: np.ndarray, resamples: int, seed: int) -> tuple[float,
     if np.isin(values, (0.0, 1.0)).all():
         return (mean, *wilson(values.sum(), len(values)))
     return (mean, *bootstrap_mean(values, resamples, seed))
+
+
+def mcnemar(lost: int, gained: int) -> float:
+    """Exact two-sided p of McNemar's test: rows right before and wrong after, and the other way round."""
+    n = lost + gained
+    # n over k, each from the one before. Whole numbers of any size divide exactly; floats of 2 ** n would overflow.
+    ways, tail = 1, 1
+    for k in range(min(lost, gained)):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
+    return min(1.0, 2 * tail / 2**n)
+
+
+def sign_flip(differences: np.ndarray, resamples: int, seed: int) -> float:
+    """Two-sided p of a paired permutation test: how often random signs give a mean at least as far from zero."""
+    differences = np.asarray(differences, dtype=np.float64)
+    moved = differences[differences != 0]
+    if not len(moved):
+        return 1.0
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(moved)))
+    # The data themselves count as one draw: no p of zero.
+    reached = np.abs(signs @ moved) >= abs(moved.sum()) * (1 - 1e-12)
+    return float((reached.sum() + 1) / (resamples + 1))
+
+
+def paired(before: np.ndarray, after: np.ndarray, resamples: int, seed: int) -> tuple[str, float]:
+    """Name and p of the test of a change within rows: McNemar for 0/1 rows, else sign flips of the differences."""
+    before, after = (np.asarray(one, dtype=np.float64) for one in (before, after))
+    if np.isin([before, after], (0.0, 1.0)).all():
+        return "mcnemar", mcnemar(int((before > after).sum()), int((after > before).sum()))
+    return "sign_flip", sign_flip(after - before, resamples, seed)

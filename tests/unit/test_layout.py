@@ -45,10 +45,6 @@ def test_counts_come_in_the_order_of_the_domains():
     ]
     turned = changed(mmneuron__domains=["rs", "ad"], mmneuron__columns=["ad", "rs"])
     assert [path.split("/")[4] for path in layout.Paths(turned).counts("llava")] == ["rs", "ad"]
-    assert [path.split("/")[-1] for path in layout.Paths(turned).effects(names(model="m"))] == [
-        "rs.parquet",
-        "ad.parquet",
-    ]
 
 
 def test_datasets_and_checkpoints_are_chosen_by_source():
@@ -182,10 +178,11 @@ def test_the_default_plan_holds():
 
 def test_a_take_of_some_units_is_not_the_one_that_is_needed():
     takes = [{"site": site} for site in ("mlp_gate", "vision_gate", "projector_gate")]
-    layout.check_plan(changed(captures__domain_counts__take=takes))
+    takes += [{"site": "mlp_gate", "where": where} for where in ("image", "text")]
+    layout.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
     takes[1]["units"] = [3, 4]
     with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
-        layout.check_plan(changed(captures__domain_counts__take=takes))
+        layout.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
     assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
 
 
@@ -196,7 +193,16 @@ def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
     assert caught.value.where == "captures.domain_counts.take"
     assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
     assert "{site: projector_gate, where: all, keep: counts}" in caught.value.instead
-    assert "mlp_gate" not in caught.value.instead
+    assert "{site: mlp_gate, where: image, keep: counts}" in caught.value.instead
+    assert "{site: mlp_gate, where: all, keep: counts}" not in caught.value.instead
+
+
+def test_a_site_that_no_family_has_is_told():
+    layout.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "query_gate"}]}))
+    with pytest.raises(VlmscopeError, match="No family has a site 'mlp_gates'") as caught:
+        layout.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "mlp_gates"}]}))
+    assert caught.value.where == "captures.more.take"
+    assert "mlp_gate, " in caught.value.instead
 
 
 def test_a_model_that_is_not_run_needs_no_takes():
@@ -247,7 +253,6 @@ def test_known_targets_pass(target):
         ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
         ("results/data/coco/val.parquet", "dataset 'coco'"),
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/effects/coco.parquet", "domain 'coco'"),
     ],
 )
 def test_a_target_with_an_unknown_name_is_answered_with_the_known_ones(target, words):

@@ -88,3 +88,30 @@ def test_a_bootstrap_covers_about_as_often_as_it_says():
         hits += low <= 1.0 <= high
     # 95 % of 200 are 190; exponential rows cover a little less.
     assert 178 <= hits <= 198
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 1, 1.0), (10, 0, 2 / 1024), (1, 7, 2 * 9 / 256)]
+)
+def test_mcnemar_is_the_exact_sign_test_of_changed_rows(lost, gained, p):
+    assert stats.mcnemar(lost, gained) == stats.mcnemar(gained, lost) == pytest.approx(p)
+
+
+def test_mcnemar_bears_many_rows():
+    assert 0 < stats.mcnemar(400, 700) < 1e-12
+    assert stats.mcnemar(2000, 2001) == pytest.approx(1.0, abs=0.02)
+
+
+def test_sign_flips_tell_a_shift_from_noise():
+    drawn = np.random.default_rng(0)
+    assert stats.sign_flip(np.zeros(9), 100, 0) == 1.0
+    assert stats.sign_flip(drawn.normal(0.5, 1, 200), 999, 0) == pytest.approx(1 / 1000)
+    noise = [stats.sign_flip(drawn.normal(0, 1, 50), 200, seed) for seed in range(200)]
+    # Uniform under no shift: 5 % below 0.05, within four standard deviations.
+    assert np.mean(np.array(noise) <= 0.05) < 0.05 + 4 * 0.0155
+
+
+def test_the_test_fits_the_score():
+    assert stats.paired(np.array([1, 1, 0]), np.array([0, 0, 0]), 99, 0) == ("mcnemar", 0.5)
+    name, p = stats.paired(np.array([1, 0.5, 0]), np.array([0.9, 0.5, 0]), 99, 0)
+    assert name == "sign_flip" and p == 1.0

@@ -1,15 +1,16 @@
 """Answers under conditions: each batch of pictures is prepared once and answered under every condition."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 from PIL import Image
 
+from vlmscope import sweep
 from vlmscope.capture.batches import picture_of
 from vlmscope.datasets import base
-from vlmscope.edits import zeroed
+from vlmscope.edits import Change
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.models import answer, inputs
@@ -17,6 +18,7 @@ from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
+from vlmscope.sweep import Pass, Writing
 
 
 @dataclass(frozen=True)
@@ -46,43 +48,80 @@ def answers(
     samples: Sequence[Sample],
     prompt: Callable[[Sample], str],
     picture: Callable[[Sample], Image.Image],
-    conditions: dict[str, Units],
+    conditions: Mapping[str, Units],
     decoding: Decoding,
     batch: int,
 ) -> Iterator[pl.DataFrame]:
     """One table per batch of samples, all conditions in it; `arranged` puts them into the order of the samples.
 
     prompt    text with `<image>`, before the family's template
+    batch     most samples that are encoded together, and most rows of a pass: samples times conditions
     """
+    changes = [Change(units) for units in conditions.values()]
+    for chosen, tensors in encoded(loaded, samples, prompt, picture, decoding, batch):
+        passes = written(loaded, chosen, tensors, changes, decoding, batch)
+        yield pl.concat(_table(loaded, chosen, list(conditions), one) for one in passes)
+
+
+def encoded(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    prompt: Callable[[Sample], str],
+    picture: Callable[[Sample], Image.Image],
+    decoding: Decoding,
+    batch: int,
+) -> Iterator[tuple[list[Sample], dict[str, Any]]]:
+    """Batches of samples of similar length with their tensors, padded on the left; `rounds` of them."""
     texts = [loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples]
-    # One generator serves a whole batch, so a seed per sample means a batch per sample.
-    size = 1 if decoding.decode == "sampling" else batch
-    for rows in inputs.batches(loaded, texts, samples, size):
+    for rows in inputs.batches(loaded, texts, samples, _together(decoding, batch)):
         pictures = [picture(samples[row]) for row in rows]
-        tensors = inputs.encode(loaded, [texts[row] for row in rows], pictures, side="left")
-        chosen = [samples[row] for row in rows]
-        yield pl.concat(
-            _condition(loaded, chosen, tensors, name, units, decoding) for name, units in conditions.items()
+        yield (
+            [samples[row] for row in rows],
+            inputs.encode(loaded, [texts[row] for row in rows], pictures, side="left"),
         )
 
 
-def _condition(
-    loaded: Loaded, samples: Sequence[Sample], tensors: dict[str, Any], name: str, units: Units, decoding: Decoding
-) -> pl.DataFrame:
-    sampling = None
-    if decoding.decode == "sampling":
-        import torch
+def rounds(loaded: Loaded, samples: Sequence[Sample], decoding: Decoding, batch: int) -> int:
+    """How many such batches there are."""
+    return inputs.rounds(loaded, samples, _together(decoding, batch))
 
+
+def _together(decoding: Decoding, batch: int) -> int:
+    # One generator serves a whole batch, so a seed per sample means a batch per sample.
+    return 1 if decoding.decode == "sampling" else batch
+
+
+def written(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    tensors: dict[str, Any],
+    changes: Sequence[Change],
+    decoding: Decoding,
+    rows: int,
+    states: bool = False,
+) -> Iterator[Pass]:
+    """Answers of a batch under every change, and states of the last block where wanted; the first change first."""
+    if decoding.decode == "greedy":
+        yield from sweep.passes(loaded, tensors, changes, rows, Writing(decoding.max_new_tokens), states)
+        return
+    import torch
+
+    writing = Writing(decoding.max_new_tokens, answer.OFFICIAL_SAMPLING)
+    for number, change in enumerate(changes):
+        # The same draw of numbers for each change: answers then differ by the change alone.
         torch.manual_seed(answer.seed_of(decoding.seed, samples[0].dataset, samples[0].index))
-        sampling = answer.OFFICIAL_SAMPLING
-    with zeroed(loaded, units):
-        written = answer.new_tokens(loaded, tensors, decoding.max_new_tokens, sampling)
+        for one in sweep.passes(loaded, tensors, [change], 1, writing, states):
+            yield replace(one, pairs=((number, 0),))
+
+
+def _table(loaded: Loaded, samples: Sequence[Sample], names: Sequence[str], one: Pass) -> pl.DataFrame:
+    asked = [samples[row] for _, row in one.pairs]
     columns = {
-        "condition": [name] * len(samples),
-        "sample": [sample.sample for sample in samples],
-        "group": [sample.group for sample in samples],
-        "prediction": [answer.text_of(loaded, tokens) for tokens in written],
-        "tokens": [len(tokens) for tokens in written],
+        "condition": [names[number] for number, _ in one.pairs],
+        "sample": [sample.sample for sample in asked],
+        "group": [sample.group for sample in asked],
+        "prediction": [answer.text_of(loaded, tokens) for tokens in one.written],
+        "tokens": [len(tokens) for tokens in one.written],
     }
     return pl.DataFrame(columns, schema=ANSWERS)
 
@@ -114,5 +153,5 @@ def from_files(
     rows = read(samples)
     asked = rows if decoding.official_rows else questions(rows)
     parts = answers(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, conditions, decoding, batch)
-    rounds = len(asked) if decoding.decode == "sampling" else inputs.rounds(loaded, asked, batch)
-    return arranged(list(progress(parts, rounds, "batches")), asked, list(conditions))
+    done = list(progress(parts, rounds(loaded, asked, decoding, batch), "batches"))
+    return arranged(done, asked, list(conditions))

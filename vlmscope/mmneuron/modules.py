@@ -4,6 +4,12 @@ from vlmscope.errors import VlmscopeError
 
 MODULES: dict[str, dict[str, str]] = {
     "llava_next": {"lang": "mlp_gate", "vision": "vision_gate", "mmproj": "projector_gate"},
+    "instructblip": {
+        "lang": "mlp_gate",
+        "encoder": "vision_gate",
+        "qformer": "qformer_gate",
+        "query": "query_gate",
+    },
 }
 
 
@@ -18,11 +24,18 @@ def sites(family: str) -> dict[str, str]:
     return MODULES[family]
 
 
+# The module whose positions are of two kinds, and those kinds.
+DECODER = "lang"
+POSITIONS = ("image", "text")
+
+
 def needs(family: str) -> list[dict[str, str]]:
-    """Takes that a capture must have before neurons of this family can be identified."""
-    return [{"site": site, "where": "all", "keep": "counts"} for site in sites(family).values()]
+    """Takes that a capture must have: counts of every module, and of the decoder by kind of position."""
+    every = [(site, "all") for site in sites(family).values()]
+    every += [(sites(family)[DECODER], where) for where in POSITIONS]
+    return [{"site": site, "where": where, "keep": "counts"} for site, where in every]
 
 
-def take_name(family: str, module: str) -> str:
+def take_name(family: str, module: str, where: str = "all") -> str:
     """Group of a module's counts in a shard."""
-    return f"{sites(family)[module]}.all.counts"
+    return f"{sites(family)[module]}.{where}.counts"

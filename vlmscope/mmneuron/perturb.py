@@ -1,51 +1,81 @@
-"""How far zeroed neurons move the hidden states, and whether answers change: own domain, others, random ones.
+"""How far changed neurons move the hidden states, and whether answers change: own domain, others, random ones.
 
 The published definition of the hidden-state perturbation was not seen; ours is in mmneuron.md 2.7:
-    h, h'  raw output of the last decoder block with and without the mask, identical prompt
+    h, h'  raw output of the last decoder block with and without the change, identical prompt
     deviation = 100 ||h' - h|| / ||h||, mean over prompt positions of a sample
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import torch
 from PIL import Image
+from torch import Tensor
 
-from vlmscope.capture import batches, taps
+from vlmscope import sweep
+from vlmscope.capture import taps
 from vlmscope.capture.batches import picture_of
-from vlmscope.capture.run import forward
 from vlmscope.datasets import base
-from vlmscope.edits import zeroed
+from vlmscope.edits import Change
 from vlmscope.mmneuron import generate, masks, modules
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import PERTURBED
-from vlmscope.models import inputs
+from vlmscope.models import answer
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
+from vlmscope.sweep import Pass
 
 
-def mask_sets(
+@dataclass(frozen=True)
+class Mask:
+    """One change that is measured.
+
+    kind        none, own, other, random; mean, scale, dose, dose_random in variations
+    condition   whose modules are changed; empty for none
+    variant     the other domain, the seed, the rate or the factor
+    """
+
+    kind: str
+    condition: str
+    variant: str
+    change: Change
+
+    @property
+    def name(self) -> str:
+        """E.g. none, own:all, other:all:med, random:lang:0."""
+        return ":".join(part for part in (self.kind, self.condition, self.variant) if part)
+
+
+UNTOUCHED = Mask("none", "", "", Change({}))
+
+
+def mask_list(
     neurons: pl.DataFrame,
     family: str,
     domain: str,
     domains: Sequence[str],
-    modules: Sequence[str],
+    conditions: Mapping[str, Sequence[str]],
+    crossed: str,
     widths: Mapping[str, int],
     seeds: Sequence[int],
-) -> dict[str, tuple[str, Units]]:
-    """Mask name -> (none, own, other or random; units). Random masks match the own mask layer by layer."""
-    own = masks.of_domain(neurons, family, domain, modules)
-    sets: dict[str, tuple[str, Units]] = {"none": ("none", {}), "own": ("own", own)}
-    for other in domains:
-        if other != domain:
-            sets[f"other:{other}"] = ("other", masks.of_domain(neurons, family, other, modules))
-    for seed in seeds:
-        sets[f"random:{seed}"] = ("random", masks.random_like(own, widths, seed))
-    return sets
+) -> list[Mask]:
+    """Untouched; own and random neurons under every condition; other domains' under the condition `crossed`.
+
+    Random neurons match the own ones module by module and layer by layer (mmneuron.md 2.8).
+    """
+    found = [UNTOUCHED]
+    for name, chosen in conditions.items():
+        own = masks.of_domain(neurons, family, domain, chosen)
+        found.append(Mask("own", name, "", Change(own)))
+        found += [Mask("random", name, str(seed), Change(masks.random_like(own, widths, seed))) for seed in seeds]
+    others = [other for other in domains if other != domain]
+    units = {other: masks.of_domain(neurons, family, other, conditions[crossed]) for other in others}
+    return found + [Mask("other", crossed, other, Change(units[other])) for other in others]
 
 
 def rows(
@@ -53,96 +83,162 @@ def rows(
     samples: Sequence[Sample],
     prompt: Callable[[Sample], str],
     picture: Callable[[Sample], Image.Image],
-    sets: Mapping[str, tuple[str, Units]],
+    changes: Sequence[Mask],
     decoding: generate.Decoding,
     batch: int,
 ) -> Iterator[pl.DataFrame]:
-    """Per batch one table: each sample under each mask, deviation of its states and the answer."""
-    whole = {sample.sample: loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples}
-    stream = batches.prefill(loaded, samples, lambda sample: whole[sample.sample], picture, batch)
-    units = {name: chosen for name, (_, chosen) in sets.items()}
-    for one in stream:
-        part = [samples[row] for row in one.rows]
-        answers = pl.concat(generate.answers(loaded, part, prompt, picture, units, decoding, batch))
-        moved = pl.concat(_deviations(loaded, one, part, sets))
-        said = answers.rename({"condition": "mask"}).select("mask", "sample", "prediction")
-        yield moved.join(said, on=["mask", "sample"], how="left", maintain_order="left").select(list(PERTURBED))
+    """Per batch one table: each sample under each mask, deviation of its states and the answer.
+
+    changes   the first one is the untouched model
+    """
+    for chosen, tensors in generate.encoded(loaded, samples, prompt, picture, decoding, batch):
+        every = [one.change for one in changes]
+        passes = generate.written(loaded, chosen, tensors, every, decoding, batch, states=True)
+        yield pl.concat(_measured(loaded, chosen, tensors["attention_mask"], changes, passes))
+
+
+def _measured(
+    loaded: Loaded, samples: Sequence[Sample], attended: Tensor, changes: Sequence[Mask], passes: Iterator[Pass]
+) -> Iterator[pl.DataFrame]:
+    for one, moved in _compared(loaded, attended, passes):
+        used = [changes[number] for number, _ in one.pairs]
+        asked = [samples[row] for _, row in one.pairs]
+        columns = {
+            "domain": [sample.dataset for sample in asked],
+            "mask": [mask.name for mask in used],
+            "kind": [mask.kind for mask in used],
+            "condition": [mask.condition for mask in used],
+            "variant": [mask.variant for mask in used],
+            "sample": [sample.sample for sample in asked],
+            "group": [sample.group for sample in asked],
+            "units": [masks.size(mask.change.units) for mask in used],
+            **moved,
+            "prediction": [answer.text_of(loaded, tokens) for tokens in one.written],
+        }
+        yield pl.DataFrame(columns, schema=PERTURBED)
+
+
+def deviations(
+    loaded: Loaded, batch: Batch, samples: Sequence[Sample], sets: Mapping[str, tuple[str, Units]]
+) -> Iterator[pl.DataFrame]:
+    """How far the states of each sample move under each mask, without answers.
+
+    sets   name -> kind and units that are set to zero; the untouched states of a batch serve all of them
+    """
+    named = {"": ("none", {}), **sets}
+    changes = [Change(units) for _, units in named.values()]
+    passes = sweep.passes(loaded, batch.inputs, changes, len(samples), None, states=True)
+    for one, moved in _compared(loaded, batch.inputs["attention_mask"], passes):
+        used = [list(named)[number] for number, _ in one.pairs]
+        columns = {
+            "mask": used,
+            "kind": [named[name][0] for name in used],
+            "sample": [samples[row].sample for _, row in one.pairs],
+            "group": [samples[row].group for _, row in one.pairs],
+            "units": [masks.size(named[name][1]) for name in used],
+        }
+        yield pl.DataFrame(columns | moved).filter(pl.col("mask") != "")
 
 
 @torch.inference_mode()
-def _deviations(
-    loaded: Loaded, batch: Batch, samples: Sequence[Sample], sets: Mapping[str, tuple[str, Units]]
-) -> Iterator[pl.DataFrame]:
-    # The untouched states of a batch serve all of its masks.
-    before, first = _states(loaded, batch, {})
-    real = batch.inputs["attention_mask"].float()
-    for name, (kind, units) in sets.items():
-        after, then = _states(loaded, batch, units)
-        share = 100 * (after - before).norm(dim=-1) / before.norm(dim=-1)
-        turn = 100 * (1 - torch.nn.functional.cosine_similarity(after, before, dim=-1))
-        divergence = (first.exp() * (first - then)).sum(-1)
-        yield pl.DataFrame(
-            {
-                "mask": [name] * len(samples),
-                "kind": [kind] * len(samples),
-                "sample": [sample.sample for sample in samples],
-                "group": [sample.group for sample in samples],
-                "units": [masks.size(units)] * len(samples),
-                "deviation": _over_prompt(share, real),
-                "one_minus_cos": _over_prompt(turn, real),
-                "kl_next": divergence.tolist(),
-            }
-        )
+def _compared(
+    loaded: Loaded, attended: Tensor, passes: Iterator[Pass]
+) -> Iterator[tuple[Pass, dict[str, list[float]]]]:
+    """Each pass with the deviations of its rows from the first change's states of the same sample."""
+    before: dict[int, tuple[Tensor, Tensor]] = {}
+    for one in passes:
+        for place, (number, row) in enumerate(one.pairs):
+            if number == 0:
+                before[row] = one.states[place], _next(loaded, one.states[place], attended[row])
+        found = [
+            _deviation(loaded, one.states[place], attended[row], before[row])
+            for place, (_, row) in enumerate(one.pairs)
+        ]
+        yield one, {key: [each[key] for each in found] for key in ("deviation", "one_minus_cos", "kl_next")}
 
 
-def _over_prompt(value: Any, real: Any) -> list[float]:
-    """Mean over the prompt positions of each sample."""
-    return ((value * real).sum(1) / real.sum(1)).double().tolist()
+def _deviation(loaded: Loaded, after: Tensor, attended: Tensor, before: tuple[Tensor, Tensor]) -> dict[str, float]:
+    """Means over the prompt's positions, and the divergence of the next token in nats."""
+    real = attended.bool().to(after.device)
+    h, moved = before[0][real].float(), after[real].float()
+    first, then = before[1], _next(loaded, after, attended)
+    cosine = torch.nn.functional.cosine_similarity(moved, h, dim=-1)
+    return {
+        "deviation": float((100 * (moved - h).norm(dim=-1) / h.norm(dim=-1)).mean()),
+        "one_minus_cos": float((100 * (1 - cosine)).mean()),
+        "kl_next": float((first.exp() * (first - then)).sum()),
+    }
 
 
-def _states(loaded: Loaded, batch: Batch, units: Units) -> tuple[Any, Any]:
-    """Raw last-block states [sample, token, d] and log-probabilities of the next token [sample, vocabulary]."""
-    site = loaded.family.site("resid_post")
-    last = site.layers(loaded.config) - 1
-    seen: dict[int, Any] = {}
-    with zeroed(loaded, units), taps.reading(loaded, site, [last], seen.__setitem__):
-        forward(loaded, batch)
-    # Rows end at different places, so the head is applied to the picked states, not to every position.
-    ends = batch.inputs["attention_mask"].sum(1) - 1
-    # The last layer of a large model may lie on another GPU than its inputs.
-    states = seen[last].to(ends.device)
-    picked = states[torch.arange(len(ends), device=ends.device), ends]
+def _next(loaded: Loaded, states: Tensor, attended: Tensor) -> Tensor:
+    """Log-probabilities of the token behind the last position of one sample, [vocabulary]."""
+    # Padding may stand on either side; rows end at different places.
+    last = int(attended.nonzero()[-1])
     norm, head = (taps.module_at(loaded.model, path) for path in (loaded.family.norm, loaded.family.head))
-    return states.float(), head(norm(picked)).to(ends.device).double().log_softmax(-1)
+    return head(norm(states[last : last + 1])).double().log_softmax(-1)[0].to(states.device)
+
+
+def over_domains(
+    loaded: Loaded,
+    files: Mapping[str, tuple[str, str]],
+    kinds: Mapping[str, str],
+    decoding: generate.Decoding,
+    changes: Callable[[str], Sequence[Mask]],
+    most: int,
+    batch: int,
+) -> pl.DataFrame:
+    """Rows of several domains one after the other, each in the order of its samples.
+
+    files     domain -> manifest of the official files, sample table
+    kinds     domain -> benchmark format
+    changes   the masks of a domain
+    most      samples per domain
+    """
+    done = []
+    for domain, (raw, samples) in files.items():
+        benchmark, picture = base.load(kinds[domain]), picture_of(read_manifest(raw)["root"])
+        asked = generate.questions(read(samples))[:most]
+        parts = rows(loaded, asked, _full(benchmark), picture, changes(domain), decoding, batch)
+        found = list(progress(parts, generate.rounds(loaded, asked, decoding, batch), f"batches of {domain}"))
+        order = {one.sample: place for place, one in enumerate(asked)}
+        place = pl.col("sample").replace_strict(order, return_dtype=pl.Int32)
+        joined = pl.concat(found) if found else pl.DataFrame(schema=PERTURBED)
+        done.append(joined.with_columns(domain=pl.lit(domain)).sort(place, maintain_order=True))
+    return pl.concat(done)
+
+
+def _full(benchmark: Any) -> Callable[[Sample], str]:
+    return lambda sample: benchmark.prompt(sample, "full")
+
+
+def widths(loaded: Loaded) -> dict[str, int]:
+    """Units per layer of the sites behind the modules."""
+    names = modules.sites(loaded.family.name).values()
+    return {name: loaded.family.site(name).width(loaded.config) for name in names}
 
 
 def from_files(
     loaded: Loaded,
     *,
-    raw: str,
-    samples: str,
+    raws: Sequence[str],
+    samples: Sequence[str],
     neurons: str,
-    domain: str,
+    portion: Mapping[str, str],
     settings: Mapping[str, Any],
     conditions: Sequence[tuple[str, list[str]]],
     batch: int,
 ) -> pl.DataFrame:
-    """Rows of the effect measurement of one domain, in the order of the samples."""
-    benchmark, picture = base.load(settings["kind"]), picture_of(read_manifest(raw)["root"])
-    asked = generate.questions(read(samples))[: settings["effects"]["samples"]]
-    family, sites = loaded.family.name, modules.sites(loaded.family.name)
-    widths = {site: loaded.family.site(site).width(loaded.config) for site in sites.values()}
-    sets = mask_sets(
-        masks.read(neurons, settings["domains"]),
-        family,
-        domain,
-        settings["domains"],
-        dict(conditions)[settings["effects"]["condition"]],
-        widths,
-        settings["effects"]["random_seeds"],
-    )
+    """Rows of the effect measurement of some domains.
+
+    portion         domain -> benchmark format, the domains that are measured
+    raws, samples   files in the order of the portion
+    """
+    table, chosen = masks.read(neurons, settings["domains"]), settings["effects"]
+
+    def changes(domain: str) -> list[Mask]:
+        told = dict(conditions), chosen["condition"], widths(loaded), chosen["random_seeds"]
+        return mask_list(table, loaded.family.name, domain, settings["domains"], *told)
+
+    files = dict(zip(portion, zip(raws, samples, strict=True), strict=True))
     decoding = generate.Decoding(**settings["generate"])
-    parts = rows(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, sets, decoding, batch)
-    done = pl.concat(progress(parts, inputs.rounds(loaded, asked, batch), "batches"))
-    order = pl.col("sample").replace_strict({one.sample: k for k, one in enumerate(asked)}, return_dtype=pl.Int32)
-    return done.sort(order, maintain_order=True)
+    return over_domains(loaded, files, portion, decoding, changes, chosen["samples"], batch)

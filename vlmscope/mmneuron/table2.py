@@ -12,7 +12,7 @@ from vlmscope.mmneuron import meta
 from vlmscope.mmneuron.metrics import metric_of
 from vlmscope.mmneuron.schemas import DOMAIN_SCORES
 from vlmscope.raw import read_manifest
-from vlmscope.stats import mean_interval
+from vlmscope.stats import mean_interval, paired
 from vlmscope.store import files, tables
 
 LONG = {
@@ -32,6 +32,11 @@ LONG = {
     "decode": pl.String,
     "seed": pl.Int64,
     "neuron_set": pl.String,
+    # Ours: the change against the untouched model, question by question.
+    "lost": pl.Int64,
+    "gained": pl.Int64,
+    "test": pl.String,
+    "p_value": pl.Float64,
 }
 
 
@@ -68,7 +73,9 @@ def long_table(scores: Mapping[str, pl.DataFrame], setup: Setup) -> pl.DataFrame
 def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup: Setup) -> dict[str, Any]:
     metric = metric_of(setup.kinds[domain], setup.evaluate)
     values, before = (_values(scores, name, metric, domain) for name in (condition["name"], "none"))
-    mean, low, high = mean_interval(values, setup.evaluate["bootstrap"], setup.evaluate["seed"])
+    draws = setup.evaluate["bootstrap"], setup.evaluate["seed"]
+    mean, low, high = mean_interval(values, *draws)
+    test, p_value = paired(before, values, *draws) if condition["modules"] else ("", None)
     return {
         "model": setup.model,
         "condition": condition["name"],
@@ -86,6 +93,10 @@ def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup
         "decode": setup.generate["decode"],
         "seed": setup.generate["seed"],
         "neuron_set": neuron_set(condition["modules"], setup.summaries),
+        "lost": int((values < before).sum()),
+        "gained": int((values > before).sum()),
+        "test": test,
+        "p_value": p_value,
     }
 
 
@@ -97,7 +108,8 @@ def _values(scores: pl.DataFrame, condition: str, metric: str, domain: str) -> A
             where="results/mmneuron/*/scores",
             instead="give the dataset at least one row of its split val, or take it out of mmneuron.domains",
         )
-    return chosen["score"].to_numpy()
+    # In the order of the questions, so that two conditions are compared row by row.
+    return chosen.sort("group")["score"].to_numpy()
 
 
 def neuron_set(modules: Sequence[str], summaries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -109,8 +121,13 @@ def neuron_set(modules: Sequence[str], summaries: Mapping[str, Mapping[str, Any]
 
 def wide_table(long: pl.DataFrame, setup: Setup) -> pl.DataFrame:
     """The table as published: one line per condition, cells 100 x score with two decimals, as text."""
+    return wide({(row["condition"], row["domain"]): 100 * row["score"] for row in long.iter_rows(named=True)}, setup)
+
+
+def wide(values: Mapping[tuple[str, str], float], setup: Setup) -> pl.DataFrame:
+    """Any table of this shape, from condition and domain to the number of the cell; empty where there is none."""
     labels = {domain: base.load(setup.kinds[domain]).LABEL for domain in setup.columns}
-    cells = {(row["condition"], row["domain"]): f"{100 * row['score']:.2f}" for row in long.iter_rows(named=True)}
+    cells = {key: f"{value:.2f}" for key, value in values.items()}
     rows = [
         {
             "baseline": setup.label,

@@ -15,15 +15,20 @@ OFFICIAL_SAMPLING = {"do_sample": True, "temperature": 0.9, "top_k": 50, "top_p"
 
 @torch.inference_mode()
 def new_tokens(
-    loaded: Loaded, inputs: dict[str, Any], max_new_tokens: int, sampling: dict[str, Any] | None = None
+    loaded: Loaded,
+    inputs: dict[str, Any],
+    max_new_tokens: int,
+    sampling: dict[str, Any] | None = None,
+    writer: Any = None,
 ) -> list[list[int]]:
     """Token ids written after each prompt, the end token and what follows it cut off. Greedy unless told otherwise.
 
+    writer   part of the model that writes, where `inputs` hold embeddings; the whole model unless told otherwise
     What else the checkpoint's own generation settings hold (a repetition penalty, say) stays as it is.
     """
     stops, pad = ends(loaded), loaded.processor.tokenizer.pad_token_id
     choice = sampling or {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    written = loaded.model.generate(
+    written = (writer or loaded.model).generate(
         **inputs,
         max_new_tokens=max_new_tokens,
         eos_token_id=stops or None,

@@ -3,6 +3,7 @@
 A family is one file in this folder with a constant `FAMILY`; the contract tests find it by itself.
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -115,6 +116,12 @@ def family(name: str) -> Family:
             where="models.*.family in the configuration",
             instead="one of: " + ", ".join(names()),
         ) from None
+
+
+@functools.cache
+def site_names() -> frozenset[str]:
+    """Sites of all families together."""
+    return frozenset(site for name in names() for site in family(name).sites)
 
 
 def names() -> list[str]:

@@ -63,11 +63,23 @@ class Condition(Section):
 
 
 class Effects(Section):
-    """Controls beside table 2: own domain, other domains, random neurons."""
+    """Controls beside table 2: own domain, other domains, random neurons; tables 3 to 5."""
 
-    condition: Name = Field("all", description="condition whose modules are masked")
-    samples: int = Field(100, ge=2, description="samples per domain")
+    condition: Name = Field("all", description="condition under which domains are crossed and effects compared")
+    samples: int = Field(60, ge=2, description="samples per domain")
     random_seeds: list[int] = Field([0, 1, 2], min_length=1, description="draws of random neurons")
+
+
+class Vary(Section):
+    """Variations of the deactivation: more or fewer neurons, other edits than zero."""
+
+    condition: Name = Field("all", description="condition whose modules are changed")
+    samples: int = Field(40, ge=2, description="samples per domain")
+    rates: list[Share] = Field(
+        [0.02, 0.05, 0.1, 0.2, 0.4], min_length=1, description="shares of neurons selected (top_rate) to zero"
+    )
+    random_seeds: list[int] = Field([0], description="draws of as many random neurons beside every share")
+    scales: list[float] = Field([0.5, 2.0], description="factors of the activation, beside zero and the mean")
 
 
 class Examples(Section):
@@ -131,6 +143,7 @@ class MMNeuron(Section):
     generate: Generate = Field(Generate(), description="writing of answers")
     evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
     effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
+    vary: Vary = Field(Vary(), description="variations of the deactivation")
     lens: Lens = Field(Lens(), description="logit lens")
     stages: Stages = Field(Stages(), description="stages of the language model")
     pca: Pca = Field(Pca(), description="map of the pictures by the vision tower")
@@ -182,6 +195,18 @@ DEFAULT: dict[str, Any] = {
             {"name": "vision", "label": "Vision Encoder", "modules": ["vision", "mmproj"]},
             {"name": "mmproj", "label": "MLP Projector", "modules": ["mmproj"]},
             {"name": "all", "label": "All", "modules": ["lang", "vision", "mmproj"]},
-        ]
+        ],
+        "instructblip": [
+            {"name": "none", "label": "None", "modules": []},
+            {"name": "lang", "label": "LLM", "modules": ["lang"]},
+            {"name": "encoder", "label": "Vision Encoder", "modules": ["encoder"]},
+            {"name": "qformer", "label": "Q-Former", "modules": ["qformer", "query"]},
+            {
+                "name": "encoder-qformer",
+                "label": "Vision Encoder & Q-Former",
+                "modules": ["encoder", "qformer", "query"],
+            },
+            {"name": "all", "label": "All", "modules": ["lang", "encoder", "qformer", "query"]},
+        ],
     }
 }

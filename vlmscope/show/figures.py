@@ -11,7 +11,7 @@ from vlmscope.store.files import publish
 KINDS = {"own": "own domain's neurons", "other": "another domain's", "random": "as many random ones"}
 
 
-def effects(table: pl.DataFrame, title: str, target: str | Path) -> None:
+def effects(table: pl.DataFrame, title: str, *targets: str | Path) -> None:
     """Bars per domain: deviation of hidden states and change of the score, own neurons beside the controls.
 
     table   `effects.SCHEMA`; whiskers are its 95 % intervals
@@ -22,7 +22,7 @@ def effects(table: pl.DataFrame, title: str, target: str | Path) -> None:
     _bars(axes[1], table, "delta", "change of the score, points")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=3, loc="outside lower center", title=title)
-    save(figure, target)
+    save_all(figure, *targets)
 
 
 def _bars(axis: Any, table: pl.DataFrame, value: str, title: str) -> None:

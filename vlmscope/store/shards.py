@@ -131,9 +131,9 @@ class DomainCounts:
     inert: frozenset[int] = frozenset()
 
 
-def read_counts(indices: dict[str, str], take: str) -> DomainCounts:
-    """Counts of one take, summed over shards, for `domain -> index file`."""
-    parts = {domain: _summed(path, take) for domain, path in indices.items()}
+def read_counts(indices: dict[str, str], take: str, shards: Sequence[int] | None = None) -> DomainCounts:
+    """Counts of one take for `domain -> index file`, summed over all shards, or over those of these numbers."""
+    parts = {domain: _summed(path, take, shards) for domain, path in indices.items()}
     return DomainCounts(
         domains=tuple(parts),
         fired=np.stack([part["fired"] for part in parts.values()]),
@@ -144,13 +144,19 @@ def read_counts(indices: dict[str, str], take: str) -> DomainCounts:
     )
 
 
-def _summed(path: str, take: str) -> dict[str, Any]:
+def shard_count(path: str) -> int:
+    """How many shards an index closes."""
+    return len(read_index(path, verify=False)["shards"])
+
+
+def _summed(path: str, take: str, numbers: Sequence[int] | None) -> dict[str, Any]:
     index = read_index(path)
+    shards = index["shards"] if numbers is None else [index["shards"][number] for number in numbers]
     total: dict[str, Any] = {
-        "samples": len(index["samples"]),
+        "samples": sum(shard["samples"] for shard in shards),
         "inert": index["recipe"].get("inert", {}).get(take, []),
     }
-    for shard in index["shards"]:
+    for shard in shards:
         with open_shard(Path(path).parent / shard["file"]) as file:
             if take not in file:
                 raise VlmscopeError(

@@ -26,6 +26,12 @@ def write(frame: pl.DataFrame, target: str | Path, schema: Schema) -> None:
             frame.write_parquet(part, compression="zstd", statistics=False)
 
 
+def write_all(frames: Mapping[str, tuple[pl.DataFrame, Schema]], targets: Mapping[str, str]) -> None:
+    """Write several tables with their schemas, each to the target of its name."""
+    for name, (frame, schema) in frames.items():
+        write(frame, targets[name], schema)
+
+
 def read(path: str | Path, schema: Schema) -> pl.DataFrame:
     """Read a table and refuse one that does not match its schema."""
     try:

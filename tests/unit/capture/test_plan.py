@@ -116,3 +116,22 @@ def test_an_unknown_family_is_answered_with_the_known_ones():
     with pytest.raises(VlmscopeError, match="no model family 'lava'") as caught:
         family("lava")
     assert set(names()) <= set(caught.value.instead.removeprefix("one of: ").split(", "))
+
+
+def test_a_family_takes_the_sites_that_it_has(caplog):
+    union = [take(site) for site in ("mlp_gate", "projector_gate", "qformer_gate", "vision_gate")]
+    caplog.set_level("INFO")
+    own = {
+        name: [one["site"] for one in plan.of_family(union, family(name))] for name in ("llava_next", "instructblip")
+    }
+    assert own == {
+        "llava_next": ["mlp_gate", "projector_gate", "vision_gate"],
+        "instructblip": ["mlp_gate", "qformer_gate", "vision_gate"],
+    }
+    assert "No take of 'projector_gate': instructblip has no such site, its projector is a single matrix" in caplog.text
+
+
+@pytest.mark.parametrize("site", ["mlp_gatee", "qformer_gate"])
+def test_what_no_family_has_and_a_capture_without_any_take_are_refused(site):
+    with pytest.raises(VlmscopeError, match=f"no site '{site}'"):
+        plan.resolve(plan.of_family([take(site)], LLAVA), LLAVA, CONFIG)

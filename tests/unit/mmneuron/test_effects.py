@@ -4,25 +4,32 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vlmscope.mmneuron import effects
-from vlmscope.mmneuron.schemas import PERTURBED
+from vlmscope.mmneuron import effects, scored
+from vlmscope.mmneuron.schemas import PERTURBED, SCORES
 from vlmscope.stats import bootstrap_mean
 
-KINDS = {"none": "none", "own": "own", "other:a": "other", "other:b": "other"} | {
-    f"random:{seed}": "random" for seed in range(3)
+# Mask -> kind, variant; the tested domain is c in the tables of two other domains.
+KINDS = {"none": ("none", ""), "own": ("own", ""), "other:a": ("other", "a"), "other:b": ("other", "b")} | {
+    f"random:{seed}": ("random", str(seed)) for seed in range(3)
 }
 UNITS = {"none": 0, "own": 40, "other:a": 30, "other:b": 50, "random:0": 40, "random:1": 40, "random:2": 40}
 
 
-def frames(deviation, score):
-    """Rows and scores of samples 0..n-1; `deviation[mask]` and `score[mask]` are lists over samples."""
+def frames(deviation, score, domain="a"):
+    """Scored rows of samples 0..n-1; `deviation[mask]` and `score[mask]` are lists over samples."""
     rows, scores = [], []
-    for mask, kind in KINDS.items():
+    for mask, (kind, variant) in KINDS.items():
+        condition = "" if kind == "none" else "all"
         for k, value in enumerate(deviation[mask]):
-            rows.append((mask, kind, f"s{k}", f"g{k}", UNITS[mask], value, 0.0, 0.0, "x"))
-            scores.append((mask, f"g{k}", score[mask][k]))
-    schema = {"mask": pl.String, "group": pl.String, "score": pl.Float64}
-    return pl.DataFrame(rows, schema=PERTURBED, orient="row"), pl.DataFrame(scores, schema=schema, orient="row")
+            rows.append((domain, mask, kind, condition, variant, f"s{k}", f"g{k}", UNITS[mask], value, 0.0, 0.0, "x"))
+            scores.append((mask, f"g{k}", "exact", score[mask][k]))
+    table = pl.DataFrame(rows, schema=PERTURBED, orient="row")
+    # Rows of another condition must not be mixed in.
+    strange = table.filter(pl.col("kind") == "own").with_columns(
+        condition=pl.lit("lang"), mask=pl.lit("own:lang"), deviation=pl.lit(99.0)
+    )
+    scores += [("own:lang", f"g{k}", "exact", 0.0) for k in range(len(strange))]
+    return scored.with_scores(pl.concat([table, strange]), pl.DataFrame(scores, schema=SCORES, orient="row"))
 
 
 DEVIATION = {
@@ -47,8 +54,8 @@ SCORE = {
 
 @pytest.fixture
 def table():
-    one, other = frames(DEVIATION, SCORE), frames({mask: [2 * v for v in d] for mask, d in DEVIATION.items()}, SCORE)
-    return effects.effects({"a": one[0], "b": other[0]}, {"a": one[1], "b": other[1]}, 2000, 0)
+    twice = {mask: [2 * v for v in d] for mask, d in DEVIATION.items()}
+    return effects.effects(pl.concat([frames(DEVIATION, SCORE), frames(twice, SCORE, "b")]), "all", 2000, 0)
 
 
 def row(table, domain, kind):
@@ -105,13 +112,27 @@ def test_an_interval_over_samples_is_that_of_the_sample_means(table):
 
 def test_the_change_is_against_the_same_sample_untouched():
     mixed = {**SCORE, "own": [0.0, 1.0, 1.0, 1.0]}
-    rows, scores = frames(DEVIATION, mixed)
-    found = row(effects.effects({"a": rows}, {"a": scores}, 2000, 0), "a", "own")
+    found = row(effects.effects(frames(DEVIATION, mixed), "all", 2000, 0), "a", "own")
     # -1, 0, 0 and +1: no change on average, but an interval on both sides.
     assert found["delta"] == 0.0 and found["delta_low"] < -25 and found["delta_high"] > 25
 
 
 def test_the_seed_decides_the_draws():
-    rows, scores = frames(DEVIATION, SCORE)
-    tables = [effects.effects({"a": rows}, {"a": scores}, 50, seed) for seed in (1, 1, 2)]
+    rows = frames(DEVIATION, SCORE)
+    tables = [effects.effects(rows, "all", 50, seed) for seed in (1, 1, 2)]
     assert tables[0].equals(tables[1]) and not tables[0].equals(tables[2])
+
+
+def test_domains_are_crossed_with_their_own_on_the_diagonal():
+    def one(domain, others):
+        names = dict(zip(("other:a", "other:b"), others, strict=True))
+        rows = frames(DEVIATION, SCORE, domain)
+        return rows.with_columns(variant=pl.col("mask").replace_strict(names, default=pl.col("variant")))
+
+    rows = pl.concat([one("a", ("b", "c")), one("b", ("a", "c")), one("c", ("a", "b"))])
+    table = effects.cross(rows, "all", ["a", "b", "c"], 200, 0)
+    assert table.schema == pl.Schema(effects.CROSS)
+    assert table.select("neurons_of", "tested_on").rows() == [(a, b) for a in "abc" for b in "abc"]
+    # Of the two other masks the first moves states by 1, the second by 4.
+    assert table["deviation"].to_list() == [25.0, 1.0, 1.0, 1.0, 25.0, 4.0, 4.0, 4.0, 25.0]
+    assert table["masks"].to_list() == [1] * 9 and table["n"].to_list() == [4] * 9

@@ -9,9 +9,10 @@ import torch
 
 from vlmscope.capture import batches, run
 from vlmscope.datasets import base
-from vlmscope.edits import zeroed
-from vlmscope.mmneuron import generate, perturb, schemas
+from vlmscope.edits import Change, zeroed
+from vlmscope.mmneuron import generate, identify, masks, perturb, schemas, vary
 from vlmscope.mmneuron.schemas import ANSWERS, PERTURBED
+from vlmscope.store.shards import DomainCounts
 
 GREEDY = generate.Decoding("greedy", 6, 0)
 MASK = {"mlp_gate": {0: list(range(200)), 1: list(range(100)), 2: list(range(0, 256, 2))}}
@@ -82,8 +83,11 @@ def test_answers_of_nothing_are_an_empty_table():
 
 # ---- deviations --------------------------------------------------------------------------------------------------
 
-SETS = {"none": ("none", {}), "own": ("own", MASK)}
-SETS["random:0"] = ("random", {"mlp_gate": {0: [70, 71], 1: [70]}})
+CHANGES = [
+    perturb.UNTOUCHED,
+    perturb.Mask("own", "all", "", Change(MASK)),
+    perturb.Mask("random", "all", "0", Change({"mlp_gate": {0: [70, 71], 1: [70]}})),
+]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +95,7 @@ def measured(shipped, asked):
     samples, root = asked
 
     def rows(batch):
-        parts = perturb.rows(shipped, samples, prompt, batches.picture_of(root), SETS, GREEDY, batch)
+        parts = perturb.rows(shipped, samples, prompt, batches.picture_of(root), CHANGES, GREEDY, batch)
         return pl.concat(parts).sort("mask", "sample")
 
     return rows
@@ -110,14 +114,14 @@ def test_without_a_mask_nothing_deviates(deviations):
 
 
 def test_a_mask_moves_states_and_says_how_large_it_is(deviations):
-    own = deviations.filter(pl.col("mask") == "own")
+    own = deviations.filter(pl.col("kind") == "own")
     assert own["deviation"].min() > 0 and own["kl_next"].min() > 0 and own["one_minus_cos"].min() > 0
     assert set(own["units"]) == {428} and set(own["kind"]) == {"own"}
 
 
 def test_deviations_do_not_depend_on_the_batch(deviations, measured):
     single = measured(1)
-    keys = ["mask", "kind", "sample", "group", "units", "prediction"]
+    keys = ["mask", "kind", "condition", "variant", "sample", "group", "units", "prediction"]
     assert single.select(keys).equals(deviations.select(keys))
     for column in ("deviation", "one_minus_cos", "kl_next"):
         np.testing.assert_allclose(single[column], deviations[column], rtol=1e-3, atol=1e-4)
@@ -138,7 +142,7 @@ def test_a_deviation_is_the_one_computed_from_the_model_s_own_outputs(shipped, a
         handle.remove()
         states.append(found[0])
     h, moved = states
-    row = deviations.row(by_predicate=(pl.col("mask") == "own") & (pl.col("sample") == samples[0].sample), named=True)
+    row = deviations.row(by_predicate=(pl.col("kind") == "own") & (pl.col("sample") == samples[0].sample), named=True)
     lengths = np.linalg.norm(h, axis=1), np.linalg.norm(moved, axis=1)
     assert row["deviation"] == pytest.approx((100 * np.linalg.norm(moved - h, axis=1) / lengths[0]).mean(), rel=1e-4)
     cosine = (h * moved).sum(1) / lengths[0] / lengths[1]
@@ -146,20 +150,78 @@ def test_a_deviation_is_the_one_computed_from_the_model_s_own_outputs(shipped, a
     assert row["kl_next"] == pytest.approx((odds[0] * np.log(odds[0] / odds[1])).sum(), rel=1e-3)
 
 
+def test_answers_of_a_measurement_are_those_of_the_table(deviations, one_by_one):
+    for kind, condition in (("none", "none"), ("own", "masked")):
+        said = deviations.filter(pl.col("kind") == kind).select("sample", "prediction")
+        wanted = one_by_one.filter(pl.col("condition") == condition).select("sample", "prediction")
+        assert said.sort("sample").equals(wanted.sort("sample"))
+
+
+def test_deviations_without_answers_are_the_same(shipped, asked, deviations):
+    samples, root = asked
+    whole = {one.sample: shipped.family.template.replace("{prompt}", prompt(one)) for one in samples}
+    sets = {mask.name: (mask.kind, mask.change.units) for mask in CHANGES}
+    for batch in batches.prefill(shipped, samples, lambda one: whole[one.sample], batches.picture_of(root), 6):
+        part = [samples[row] for row in batch.rows]
+        found = pl.concat(perturb.deviations(shipped, batch, part, sets))
+        both = found.join(deviations, on=["mask", "sample"])
+        assert len(both) == len(found) == 3 * len(part)
+        for column in ("deviation", "one_minus_cos", "kl_next"):
+            np.testing.assert_allclose(both[column], both[f"{column}_right"], rtol=1e-3, atol=1e-4)
+
+
 def test_every_domain_has_its_controls():
     rows = [("lang", 0, unit, domain, 0.5, 0.4, 0.3, 0.1) for unit, domain in ((1, "a"), (2, "a"), (3, "b"), (1, "c"))]
     neurons = pl.DataFrame(rows, schema=schemas.neurons(["a", "b", "c"]), orient="row")
-    given = ("llava_next", "a", ["a", "b", "c"], ["lang", "mmproj"], {"mlp_gate": 9, "projector_gate": 9}, [0, 7])
-    sets = perturb.mask_sets(neurons, *given)
-    assert {name: kind for name, (kind, _) in sets.items()} == {
-        "none": "none",
-        "own": "own",
-        "other:b": "other",
-        "other:c": "other",
-        "random:0": "random",
-        "random:7": "random",
-    }
-    assert sets["own"][1] == {"mlp_gate": {0: [1, 2]}, "projector_gate": {}}
-    assert sets["other:b"][1]["mlp_gate"] == {0: [3]}
-    for name in ("random:0", "random:7"):
-        assert len(sets[name][1]["mlp_gate"][0]) == 2 and not {1, 2} & set(sets[name][1]["mlp_gate"][0])
+    conditions = {"lang": ["lang"], "both": ["lang", "mmproj"]}
+    given = ("llava_next", "a", ["a", "b", "c"], conditions, "both", {"mlp_gate": 9, "projector_gate": 9}, [0, 7])
+    found = {mask.name: mask for mask in perturb.mask_list(neurons, *given)}
+    assert list(found) == [
+        *("none", "own:lang", "random:lang:0", "random:lang:7", "own:both", "random:both:0", "random:both:7"),
+        *("other:both:b", "other:both:c"),
+    ]
+    assert found["own:both"].change.units == {"mlp_gate": {0: [1, 2]}, "projector_gate": {}}
+    assert found["other:both:b"].change.units["mlp_gate"] == {0: [3]}
+    for name in ("random:lang:0", "random:both:7"):
+        drawn = found[name].change.units["mlp_gate"][0]
+        assert len(drawn) == 2 and not {1, 2} & set(drawn)
+
+
+# ---- variations --------------------------------------------------------------------------------------------------
+
+
+def counted(seed, layers=2, width=40):
+    drawn = np.random.default_rng(seed)
+    fired = drawn.integers(0, 101, size=(3, layers, width))
+    return DomainCounts(("a", "b", "c"), fired, fired * 0.5, np.array([100, 100, 200]), (10, 10, 20))
+
+
+def test_variations_are_of_the_domain_s_own_neurons():
+    counts = {"lang": counted(1), "mmproj": counted(2, 1)}
+    sites = {"lang": "mlp_gate", "mmproj": "projector_gate"}
+    identified = {"top_rate": 0.2, "filter_rate": 0.5, "bar_rate": 0.5}
+    chosen = {"rates": [0.1, 0.2, 0.4], "scales": [0.5, 2.0], "random_seeds": [3]}
+    settings = {"identify": identified, "vary": chosen}
+    given = (counts, sites, "b", "all", settings, {"mlp_gate": 40, "projector_gate": 40})
+    found = {mask.name: mask.change for mask in vary.mask_list(*given)}
+    assert list(found) == [
+        *("none", "zero:all", "mean:all", "scale:all:0.5", "scale:all:2"),
+        *("dose:all:0.1", "dose_random:all:0.1:3", "dose:all:0.2", "dose_random:all:0.2:3"),
+        *("dose:all:0.4", "dose_random:all:0.4:3"),
+    ]
+    wanted = identify.select(counts["lang"].fired, counts["lang"].seen, **identified).members[1]
+    for name in ("zero:all", "mean:all", "scale:all:2", "dose:all:0.2"):
+        units = found[name].units["mlp_gate"]
+        assert {(layer, unit) for layer, row in units.items() for unit in row} == set(
+            zip(*np.nonzero(wanted), strict=True)
+        )
+    assert (found["zero:all"].factor, found["scale:all:2"].factor) == (0.0, 2.0)
+    sizes = [masks.size(found[f"dose:all:{rate}"].units) for rate in ("0.1", "0.2", "0.4")]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[2]
+    assert [masks.size(found[f"dose_random:all:{rate}:3"].units) for rate in ("0.1", "0.2", "0.4")] == sizes
+
+
+def test_the_mean_weighs_domains_alike():
+    counts = counted(1)
+    wanted = (counts.total[0] / 100 + counts.total[1] / 100 + counts.total[2] / 200) / 3
+    np.testing.assert_allclose(vary.mean_activation(counts), wanted)

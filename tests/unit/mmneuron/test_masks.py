@@ -89,5 +89,5 @@ def test_an_unknown_family_or_an_old_table_is_refused(tmp_path, neurons):
         modules.sites("x")
     neurons.write_parquet(tmp_path / "n.parquet")
     assert masks.read(tmp_path / "n.parquet", DOMAINS).equals(neurons)
-    with pytest.raises(VlmscopeError, match="schema asks for"):
+    with pytest.raises(VlmscopeError, match="does not match its schema"):
         masks.read(tmp_path / "n.parquet", ("med", "ad"))

@@ -91,7 +91,7 @@ def test_a_domain_that_was_not_run_has_an_empty_cell(tmp_path):
 def test_the_long_form_has_one_row_per_condition_and_domain(long):
     assert ",".join(long.columns) == (
         "model,condition,masked_modules,domain,dataset,split,metric,n,score,ci_low,ci_high,delta_vs_none,"
-        "n_masked_neurons,decode,seed,neuron_set"
+        "n_masked_neurons,decode,seed,neuron_set,lost,gained,test,p_value"
     )
     assert [(row["condition"], row["domain"]) for row in long.iter_rows(named=True)] == [
         (condition["name"], domain) for condition in CONDITIONS for domain in DOMAINS
@@ -178,3 +178,15 @@ def test_a_stand_in_judge_is_called_one():
 def test_the_prompt_digest_depends_on_the_benchmarks():
     assert meta.prompts_digest(KINDS) == meta.prompts_digest(dict(KINDS))
     assert meta.prompts_digest(KINDS) != meta.prompts_digest({"ad": "lingoqa"})
+
+
+def test_each_cell_has_its_test_against_the_untouched_model(long):
+    def cell(condition, domain):
+        return long.row(by_predicate=(pl.col("condition") == condition) & (pl.col("domain") == domain), named=True)
+
+    # Untouched: q0 wrong; masked: q0, q1, q2 wrong. Two lost, none gained: p = 2 / 2**2.
+    assert [cell("lang", "ad")[key] for key in ("lost", "gained", "test", "p_value")] == [2, 0, "mcnemar", 0.5]
+    assert cell("lang", "med")["p_value"] == pytest.approx(2 / 2**10)
+    # One question of five wrong ones is right now.
+    assert [cell("mmproj", "com")[key] for key in ("lost", "gained", "p_value")] == [0, 1, 1.0]
+    assert [cell("none", "ad")[key] for key in ("lost", "gained", "test", "p_value")] == [0, 0, "", None]
