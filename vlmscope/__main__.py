@@ -8,6 +8,7 @@ python -m vlmscope config             rewrite config.yaml and config.schema.json
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -119,4 +120,6 @@ VERBS = {
 }
 
 if __name__ == "__main__":
+    # `... | head` ends the program quietly, as other tools end.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
