@@ -185,8 +185,10 @@ def load(manifest: str | Path, device: str = "cpu") -> Loaded:
     check_folder(folder)
     slim_imports()
     kind = family(about["family"])
-    stored = placement.arguments(folder, about, device)
-    model, told = model_class(kind).from_pretrained(
+    stored, chosen = placement.arguments(folder, about, device), model_class(kind)
+    if stored.get("device_map") == "auto":
+        chosen = placement.cuttable(chosen, kind, folder)
+    model, told = chosen.from_pretrained(
         folder, **stored, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
     _check_complete(told, folder)

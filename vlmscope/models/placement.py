@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.models.base import Family
 
 log = logging.getLogger(__name__)
 
 # Manifest entries that decide numbers, with what stands for an entry that is not there.
 PRECISION = {"dtype": "float32", "quantize": "none", "attention": "auto"}
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5}
+# Inputs that pick positions; they stay on the host, from where a layer of any device can be indexed.
+PICKING = frozenset({"logits_to_keep"})
 # Share of a GPU's free memory that weights may take; the rest is for activations and the cache.
 ROOM = 0.9
 
@@ -76,6 +79,34 @@ def places(need: int, free: Sequence[int], every: bool) -> dict[str, Any]:
     if len(room) == 1 or (need <= room[0] and not every):
         return {"device_map": {"": 0}}
     return {"device_map": "auto", "max_memory": room}
+
+
+def uncut(model: Any, kind: Family) -> set[str]:
+    """Names of the classes whose modules lie on one device: a block of the decoder, and the vision tower as a whole.
+
+    The library cuts the towers of some families inside a block or between its embeddings, which then do not meet.
+    """
+    block = kind.sites["resid_post"].path.replace("{l}", "0")
+    steps = kind.sites["vision_resid"].path.split(".")
+    above = (".".join(steps[:length]) for length in range(1, len(steps)))
+    tower = next(path for path in above if not f"{block}.".startswith(f"{path}."))
+    return {type(model.get_submodule(path)).__name__ for path in (block, tower)}
+
+
+def cuttable(model_class: Any, kind: Family, folder: Path) -> Any:
+    """The model class for weights over several devices, cut between blocks only."""
+    import torch
+
+    config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model = model_class(config)
+    told = {
+        # Names of weights are translated for classes of the library's own modules alone.
+        "__module__": model_class.__module__,
+        "_no_split_modules": sorted(model._no_split_modules | uncut(model, kind)),
+        "_skip_keys_device_placement": sorted(model._skip_keys_device_placement | PICKING),
+    }
+    return type(model_class.__name__, (model_class,), told)
 
 
 def check_on_gpus(model: Any) -> None:

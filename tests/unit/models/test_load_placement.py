@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from vlmscope import edits
+from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.models import load, placement
+from vlmscope.models import base, load, placement
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "weights" / "llava"
@@ -132,3 +134,40 @@ def test_with_bitsandbytes_its_settings_are_handed_over(monkeypatch):
     four = placement.arguments(SHIPPED, about(dtype="float16", quantize="4bit"), "cuda")["quantization_config"]
     assert (eight.load_in_8bit, eight.load_in_4bit) == (True, False)
     assert (four.load_in_4bit, four.bnb_4bit_quant_type, four.bnb_4bit_compute_dtype) == (True, "nf4", torch.float16)
+
+
+# ---- several devices ---------------------------------------------------------------------------------------------
+
+
+def test_a_class_that_may_be_cut_loads_the_same_model(tmp_path):
+    about = json.loads(manifest(tmp_path).read_text())
+    kind = base.family(about["family"])
+    plain = load.model_class(kind)
+    cut = placement.cuttable(plain, kind, SHIPPED)
+    one, other = (kind.from_pretrained(SHIPPED, device_map={"": "cpu"}) for kind in (plain, cut))
+    assert {"LlamaDecoderLayer", "CLIPVisionModel"} <= other._no_split_modules
+    assert "logits_to_keep" in other._skip_keys_device_placement
+    values = other.state_dict()
+    assert all(torch.equal(value, values[name]) for name, value in one.state_dict().items())
+    assert type(one).__name__ == type(other).__name__
+
+
+def test_units_of_an_offloaded_model_are_zeroed_all_the_same(tmp_path):
+    from accelerate import cpu_offload
+
+    one, other = load.load(manifest(tmp_path)), load.load(manifest(tmp_path))
+    cpu_offload(other.model, execution_device=torch.device("cpu"))
+    ids = torch.tensor([[1, 40, 41, 42, 43]])
+    units, seen = {"mlp_gate": {0: [1, 5], 2: [7]}}, {}
+    assert taps.module_at(other.model, "model.language_model.layers.{l}.mlp.down_proj").weight.is_meta
+    with torch.inference_mode():
+        before = other.model(input_ids=ids).logits
+        with edits.zeroed(one, units):
+            expected = one.model(input_ids=ids).logits
+        site = other.family.site("mlp_hidden")
+        with edits.zeroed(other, units), taps.reading(other, site, [0], seen.__setitem__):
+            assert torch.equal(other.model(input_ids=ids).logits, expected)
+        # Captures see the units before the cut, and nothing of it stays.
+        assert seen[0][..., [1, 5]].all()
+        assert torch.equal(other.model(input_ids=ids).logits, before)
+    assert not torch.equal(before, expected)
