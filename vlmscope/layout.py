@@ -258,6 +258,7 @@ SHAPES = (
     (r"results/models/([^/]+)/.*", ("model",)),
     (r"results/captures/([^/]+)/([^/]+)/([^/]+)/.*", ("model", "capture", "dataset")),
     (r"results/mmneuron/([^/]+)/answers/([^/]+)/.*", ("model", "domain")),
+    (r"results/mmneuron/([^/]+)/lens_([^/]+?)(?:_\d+\.html|\.csv)", ("model", "domain")),
     (r"results/mmneuron/([^/]+)/.*", ("model",)),
 )
 

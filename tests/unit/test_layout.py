@@ -234,6 +234,8 @@ def test_effects_are_measured_under_a_condition_that_masks(condition):
         "results/models/lingo-judge/hub.json",
         "results/data/rs/val.parquet",
         "results/mmneuron/llava/answers/com/none.parquet",
+        "results/mmneuron/llava/lens_com_0.html",
+        "results/mmneuron/llava/lens_com.csv",
         "results/mmneuron/llava/effects/doc.parquet",
         "results/mmneuron/llava/effects.csv",
         "all",
@@ -253,6 +255,8 @@ def test_known_targets_pass(target):
         ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
         ("results/data/coco/val.parquet", "dataset 'coco'"),
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/lens_coco_0.html", "domain 'coco'"),
+        ("results/mmneuron/llava/lens_coco.csv", "domain 'coco'"),
     ],
 )
 def test_a_target_with_an_unknown_name_is_answered_with_the_known_ones(target, words):
