@@ -37,6 +37,7 @@ localrules:
     all,
     mmneuron,
     mmneuron_figures,
+    mmneuron_look,
     data_fetch,
     data_folder,
     model_fetch,
@@ -51,4 +52,5 @@ rule all:
     input:
         rules.mmneuron.input,
         rules.mmneuron_figures.input,
+        rules.mmneuron_look.input,
         rules.report_config.output,

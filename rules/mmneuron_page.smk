@@ -1,8 +1,20 @@
 # MMNeuron: scores in both versions, and a page to look at single neurons.
 #
 # NEEDS     answers of all domains, the neurons, the capture behind them, train and val samples
-# MAKES     results/mmneuron/{model}/metrics.csv              official and corrected scores side by side
+# MAKES     results/mmneuron/{model}/metrics.csv                 official and corrected scores side by side
+#           results/mmneuron/{model}/examples/{domain}.parquet   pictures of highest activation, their maps
+#           results/mmneuron/{model}/zeroed/{domain}.parquet     each of these neurons zeroed by itself
+#           results/mmneuron/{model}/neurons.html                the page
 # SETTINGS  mmneuron.evaluate, mmneuron.examples
+
+# The pictures that were counted.
+shown_samples = f"results/data/{{domain}}/{cfg.captures[cfg.mmneuron.capture].split}.parquet"
+
+
+rule mmneuron_look:
+    """Scores in both versions and the neuron page of every configured model."""
+    input:
+        expand("results/mmneuron/{model}/{file}", model=cfg.run.mmneuron, file=["metrics.csv", "neurons.html"]),
 
 
 rule mmneuron_metrics:
@@ -28,3 +40,71 @@ rule mmneuron_metrics:
         judge_env
     script:
         "../scripts/mmneuron_metrics.py"
+
+
+rule mmneuron_examples:
+    """Pictures that the page's neurons fire at most strongly, and what zeroing each of them changes."""
+    input:
+        model="results/models/{model}/model.json",
+        raw="results/data/{domain}/raw.json",
+        samples=shown_samples,
+        neurons="results/mmneuron/{model}/neurons.parquet",
+    output:
+        examples="results/mmneuron/{model}/examples/{domain}.parquet",
+        zeroed="results/mmneuron/{model}/zeroed/{domain}.parquet",
+    log:
+        "logs/mmneuron_examples/{model}-{domain}.log",
+    benchmark:
+        "benchmarks/mmneuron_examples/{model}-{domain}.tsv"
+    params:
+        settings=settings(
+            kind="datasets.{domain}.kind",
+            prompt=f"captures.{cfg.mmneuron.capture}.prompt",
+            domains="mmneuron.domains",
+            examples="mmneuron.examples",
+        ),
+        code=code(
+            "mmneuron_examples",
+            "vlmscope.datasets.{kind:domain}",
+            "vlmscope.models.{family:model}",
+            lookup=paths.kinds,
+        ),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=60),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mmneuron_examples.py"
+
+
+rule mmneuron_page:
+    """A page to pick single neurons and see where they fire."""
+    input:
+        neurons="results/mmneuron/{model}/neurons.parquet",
+        counts=paths.counts("{model}"),
+        examples=expand("results/mmneuron/{{model}}/examples/{domain}.parquet", domain=cfg.mmneuron.domains),
+        zeroed=expand("results/mmneuron/{{model}}/zeroed/{domain}.parquet", domain=cfg.mmneuron.domains),
+        raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
+        samples=expand(shown_samples, domain=cfg.mmneuron.domains),
+    output:
+        page=report(
+            "results/mmneuron/{model}/neurons.html",
+            caption="../report/neurons.rst",
+            category="MMNeuron",
+            labels={"model": "{model}", "result": "neuron page"},
+        ),
+    log:
+        "logs/mmneuron_page/{model}.log",
+    params:
+        settings=settings(domains="mmneuron.domains", family="models.{model}.family", examples="mmneuron.examples"),
+        look=settings(label="models.{model}.label", scale="scale"),
+        kinds=paths.domain_kinds,
+        code=code("mmneuron_page"),
+    threads: 1
+    resources:
+        **cpu(mem_gb=3),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mmneuron_page.py"

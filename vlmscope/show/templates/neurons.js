@@ -1,0 +1,237 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const name = (one) => `${one.module} ${one.layer}.${one.unit}`;
+const domains = data.domains.map((one) => one.name);
+const modules = Object.fromEntries(data.modules.map((one) => [one.name, one]));
+// Black, red, orange, yellow: brighter means more, also without color vision.
+const HEAT = [[0, 0, 0], [122, 31, 0], [213, 94, 0], [255, 176, 0], [255, 243, 176]];
+let listed = [], chosen = null, view = 0;
+
+function made(kind, text, style) {
+  const node = document.createElement(kind);
+  if (text !== undefined) node.textContent = text;
+  if (style) node.className = style;
+  return node;
+}
+
+function options(id, values) {
+  for (const value of values) at(id).append(Object.assign(made("option", value), { value }));
+}
+
+function number(value) {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.001 || size >= 10000)) return value.toExponential(1);
+  return String(Number(value.toPrecision(3)));
+}
+
+// A token's piece as it can be read.
+const word = (text) => text.replace(/[\u0120\u2581]/g, "\u00b7");
+
+function filter() {
+  const words = at("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = { module: at("module").value, layer: at("layer").value, domain: at("domain").value };
+  listed = data.neurons.filter((one) => {
+    const text = `${name(one)} ${one.domains.join(" ")}`.toLowerCase();
+    return (!wanted.module || one.module === wanted.module)
+      && (!wanted.layer || String(one.layer) === wanted.layer)
+      && (!wanted.domain || one.domains.includes(wanted.domain))
+      && words.every((part) => text.includes(part));
+  });
+  at("count").textContent = `${listed.length} of ${data.neurons.length} neurons`;
+  const lines = listed.map((one, place) => {
+    const line = made("div");
+    line.id = `neuron-${place}`;
+    line.setAttribute("role", "option");
+    const tags = made("span", undefined, "tags");
+    tags.append(...one.domains.map((own) => made("span", own, "tag")));
+    line.append(made("span", name(one)), tags);
+    line.addEventListener("click", () => choose(one));
+    return line;
+  });
+  at("list").replaceChildren(...lines);
+  if (!listed.includes(chosen) && listed.length) choose(listed[0]);
+  else mark();
+}
+
+function mark() {
+  const place = listed.indexOf(chosen);
+  [...at("list").children].forEach((line, own) => line.setAttribute("aria-selected", String(own === place)));
+  if (place < 0) return at("list").removeAttribute("aria-activedescendant");
+  at("list").setAttribute("aria-activedescendant", `neuron-${place}`);
+  at(`neuron-${place}`).scrollIntoView({ block: "nearest" });
+}
+
+function choose(one) {
+  chosen = one;
+  history.replaceState(null, "", "#" + encodeURIComponent(name(one).replace(" ", "-")));
+  mark();
+  draw();
+}
+
+function step(by) {
+  if (!listed.length) return;
+  const place = Math.max(0, listed.indexOf(chosen));
+  choose(listed[Math.min(listed.length - 1, Math.max(0, place + by))]);
+}
+
+function color(share) {
+  const place = share * (HEAT.length - 1), low = Math.min(HEAT.length - 2, Math.floor(place)), rest = place - low;
+  return HEAT[low].map((part, k) => Math.round(part + rest * (HEAT[low + 1][k] - part)));
+}
+
+function painted(one) {
+  const canvas = made("canvas"), bytes = atob(one.map);
+  canvas.width = one.columns;
+  canvas.height = one.rows;
+  const brush = canvas.getContext("2d"), image = brush.createImageData(one.columns, one.rows);
+  for (let k = 0; k < bytes.length; k += 1) {
+    const share = bytes.charCodeAt(k) / 255;
+    image.data.set([...color(share), Math.round(255 * Math.min(0.9, 0.15 + 1.2 * share) * (share > 0))], 4 * k);
+  }
+  brush.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function placed(one) {
+  const canvas = painted(one), [left, top, right, bottom] = one.box;
+  canvas.style.left = `${100 * left}%`;
+  canvas.style.top = `${100 * top}%`;
+  canvas.style.width = `${100 * (right - left)}%`;
+  canvas.style.height = `${100 * (bottom - top)}%`;
+  return canvas;
+}
+
+function figure(one) {
+  const picture = data.pictures[one.picture], node = made("figure"), pane = made("div", undefined, "pane");
+  // Wide pictures get more room, so that heights stay alike.
+  const wide = Math.min(2.5, Math.max(1, picture.width / picture.height));
+  node.style.setProperty("--w", `${9 * wide}rem`);
+  node.style.setProperty("--narrow", `${6.4 * wide}rem`);
+  const image = Object.assign(made("img"), { src: picture.address, alt: `${picture.sample}: ${picture.question}` });
+  Object.assign(image, { width: picture.width, height: picture.height });
+  image.style.height = "auto";
+  pane.append(image);
+  node.append(pane);
+  const maps = one.views.filter((own) => own.box);
+  if (view >= 0 && maps.length) {
+    pane.classList.add("mapped");
+    pane.append(placed(maps[Math.min(view, maps.length - 1)]));
+  }
+  for (const own of one.views) {
+    if (own.box || view < 0) continue;
+    const strip = painted(own);
+    strip.className = "strip";
+    strip.title = "Activations of the queries, which stand for no place in the picture";
+    node.append(strip);
+  }
+  const caption = made("figcaption"), elsewhere = one.overall > one.highest;
+  caption.append(made("b", number(one.highest)), ` \u00b7 fires at ${number(100 * one.share)} %`);
+  if (elsewhere) caption.append(made("br"), made("span", `most at \u201c${word(one.place)}\u201d: ${number(one.overall)}`, "faint"));
+  else if (!one.views.length) caption.append(made("br"), made("span", `at \u201c${word(one.place)}\u201d`, "faint"));
+  caption.append(made("br"), made("span", picture.question, "faint"));
+  node.title = picture.sample;
+  node.append(caption);
+  return node;
+}
+
+function rates(one) {
+  const table = made("table", undefined, "rates"), head = made("tr"), seen = modules[one.module].seen;
+  const measured = one.zeroed.some(Boolean);
+  const titles = ["Domain", "Fires at", "", "positions"].concat(measured ? ["zeroed: states move", "next token, KL"] : []);
+  head.append(...titles.map((text) => made("th", text)));
+  table.append(head);
+  const shares = domains.map((_, d) => one.fired[d] / seen[d]), most = Math.max(...shares, 1e-9);
+  domains.forEach((domain, d) => {
+    const row = made("tr", undefined, one.domains.includes(domain) ? "own" : "");
+    const track = made("span", undefined, "track"), bar = made("span"), cell = made("td");
+    bar.style.width = `${100 * shares[d] / most}%`;
+    track.append(bar);
+    cell.append(track);
+    row.append(made("td", `${data.domains[d].label} (${domain})`), cell, made("td", `${number(100 * shares[d])} %`, "number"));
+    row.append(made("td", `${one.fired[d].toLocaleString("en")} of ${seen[d].toLocaleString("en")}`, "number"));
+    if (measured) {
+      const effect = one.zeroed[d];
+      row.append(made("td", effect ? `${number(effect[0])} %` : "", "number"), made("td", effect ? number(effect[1]) : "", "number"));
+    }
+    table.append(row);
+  });
+  const wrap = made("div", undefined, "wrap");
+  wrap.append(table);
+  return wrap;
+}
+
+function draw() {
+  const one = chosen, parts = [made("h2", `${one.module}, layer ${one.layer}, unit ${one.unit}`)];
+  const own = one.domains.map((domain) => data.domains[domains.indexOf(domain)].label).join(", ");
+  const most = Math.log(domains.length).toFixed(2);
+  parts.push(made("p", `Specific to ${own}. Entropy of its firing over the domains: ${one.entropy.toFixed(2)} nats, of ${most} if it fired alike in all.`, "faint"));
+  if (modules[one.module].inert.includes(one.layer)) parts.push(made("p", "This layer is computed but nothing reads it: zeroing its neurons changes nothing.", "faint"));
+  parts.push(rates(one), made("h3", "Pictures that excite it most"));
+  domains.forEach((domain, d) => {
+    const row = made("div", undefined, one.domains.includes(domain) ? "row own" : "row"), side = made("div");
+    side.append(made("b", data.domains[d].label), made("br"), made("span", domain, "faint"));
+    const figures = made("div", undefined, "figures");
+    figures.append(...one.pictures[d].map(figure));
+    row.append(side, figures);
+    parts.push(row);
+  });
+  at("neuron").replaceChildren(...parts);
+  at("most").textContent = number(one.top);
+  const kinds = Math.max(0, ...one.pictures.flat().map((each) => each.views.length));
+  at("views").hidden = kinds === 0;
+}
+
+function setup() {
+  options("module", data.modules.map((one) => one.name));
+  options("layer", [...new Set(data.neurons.map((one) => one.layer))].sort((a, b) => a - b));
+  options("domain", domains);
+  const views = Math.max(0, ...data.neurons.flatMap((one) => one.pictures.flat().map((each) => each.views.length)));
+  const labels = views > 1 ? [["whole picture", 0], ["tiles", 1], ["off", -1]] : [["on", 0], ["off", -1]];
+  for (const [text, value] of labels) {
+    const label = made("label"), radio = Object.assign(made("input"), { type: "radio", name: "view", value });
+    radio.style.width = "auto";
+    radio.checked = value === view;
+    radio.addEventListener("change", () => { view = value; draw(); });
+    label.append(radio, ` ${text}`);
+    at("views").append(label);
+  }
+  for (const id of ["module", "layer", "domain"]) at(id).addEventListener("change", filter);
+  at("search").addEventListener("input", filter);
+  at("theme").addEventListener("click", theme);
+  addEventListener("hashchange", wanted);
+  addEventListener("keydown", key);
+  wanted();
+  filter();
+}
+
+function wanted() {
+  let text = "";
+  try { text = decodeURIComponent(location.hash.slice(1)); } catch { return; }
+  const one = data.neurons.find((each) => name(each).replace(" ", "-") === text);
+  if (one && one !== chosen) choose(one);
+}
+
+function theme() {
+  const dark = getComputedStyle(document.body).backgroundColor === "rgb(20, 23, 27)";
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+}
+
+function key(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = ["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "radio";
+  if (event.key === "Escape") return event.target.blur();
+  if (typing && !(event.target.id === "search" && ["ArrowDown", "ArrowUp"].includes(event.key))) return;
+  const radios = [...document.getElementsByName("view")];
+  const does = {
+    ArrowDown: () => step(1), ArrowUp: () => step(-1), j: () => step(1), k: () => step(-1),
+    Home: () => step(-Infinity), End: () => step(Infinity),
+    "/": () => at("search").focus(), t: theme,
+    m: () => radios[(radios.findIndex((one) => one.checked) + 1) % radios.length].click(),
+  }[event.key];
+  if (!does || (event.target.type === "radio" && event.key.startsWith("Arrow"))) return;
+  event.preventDefault();
+  does();
+}
+
+setup();
