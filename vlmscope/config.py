@@ -30,7 +30,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
 class Run(Section):
     """What `snakemake` without a target makes."""
 
-    mmneuron: list[Name] = Field(["llava"], description="models whose domain neurons are studied")
+    mmneuron: list[Name] = Field(["llava", "blip"], description="models whose domain neurons are studied")
 
 
 class Model(Section):

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "tests/workflow/small.yaml"
 TABLE = "results/mmneuron/llava/table2.csv"
-ALL = ("results/mmneuron/llava/table2.csv", "results/mmneuron/llava/effects.csv")
+ALL = tuple(f"results/mmneuron/llava/{name}.csv" for name in ("table1", "table2", "effects", "dose", "stability"))
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "__pycache__", ".*_cache"
 )

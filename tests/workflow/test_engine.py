@@ -17,7 +17,7 @@ from checkout import ALL, ROOT, SMALL, TABLE, Checkout
 from vlmscope import config
 
 REPORT_CONFIG = "results/report/config.yaml"
-WITH_MODEL = {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked", "mmneuron_perturb"}
+WITH_MODEL = {"capture_shard", "mmneuron_generate", "mmneuron_generate_masked", "mmneuron_perturb", "mmneuron_vary"}
 
 
 def tracked(*arguments: str) -> list[str]:

@@ -127,7 +127,7 @@ def test_the_plan_holds_every_step_from_download_to_table(plan):
         "data_samples": 10,
         "model_fetch": 2,
         "model_resolve": 1,
-        "capture_shard": 5,
+        "capture_shard": 20,
         "capture_index": 5,
         "mmneuron_identify": 1,
         "mmneuron_generate": 5,
@@ -135,6 +135,14 @@ def test_the_plan_holds_every_step_from_download_to_table(plan):
         "mmneuron_evaluate": 2,
         "mmneuron_table2": 1,
     }
+
+
+@pytest.mark.slow
+def test_controls_of_the_other_model_run_domain_by_domain(tmp_path):
+    folder = "results/mmneuron/blip"
+    counted = Counter(rule for rule, _ in jobs(planned(tmp_path, f"{folder}/effects.csv", f"{folder}/dose.csv")))
+    assert (counted["mmneuron_perturb"], counted["mmneuron_vary"], counted["capture_shard"]) == (5, 5, 20)
+    assert counted["mmneuron_effects"] == counted["mmneuron_variations"] == 1
 
 
 @pytest.mark.slow

@@ -146,3 +146,70 @@ def test_every_rule_asks_slurm_for_what_it_needs(finished, stub_slurm, tmp_path)
 def test_the_whole_default_target_was_made(finished):
     for result in ALL:
         assert finished.read(result)
+
+
+# ---- controls ----------------------------------------------------------------------------------------------------
+
+MODULES = ["", "lang", "vision+mmproj", "mmproj", "lang+vision+mmproj"]
+DOMAINS = ["ad", "med", "rs", "com", "doc"]
+
+
+def of_llava(checkout: Checkout, name: str) -> pl.DataFrame:
+    return pl.read_csv(checkout.folder / f"results/mmneuron/llava/{name}.csv", missing_utf8_is_empty_string=True)
+
+
+@pytest.mark.parametrize("name", ["table3", "table4", "table5"])
+def test_controls_have_the_rows_and_columns_of_table_2(name, finished):
+    table, two = of_llava(finished, name), of_llava(finished, "table2")
+    assert table.columns == two.columns
+    assert table.select("baseline", "module", "masked_modules").equals(
+        two.select("baseline", "module", "masked_modules")
+    )
+
+
+def test_untouched_states_do_not_deviate_and_masked_ones_do(finished):
+    for name in ("table3", "table5"):
+        numbers = of_llava(finished, name).select(pl.exclude("baseline", "module", "masked_modules")).rows()
+        assert set(numbers[0]) == {0.0}
+        assert all(max(row) > 0 for row in numbers[1:])
+
+
+def test_table_1_counts_what_the_summary_says(finished):
+    table = of_llava(finished, "table1")
+    assert table.columns == [
+        *("baseline", "module", "n_neurons", "n_selected", *DOMAINS, "union", "shared_ge2", "threshold")
+    ]
+    summary = json.loads(finished.read("results/mmneuron/llava/neurons.json"))
+    assert table["module"].to_list() == ["lang", "vision", "mmproj"]
+    for row in table.iter_rows(named=True):
+        assert {domain: row[domain] for domain in DOMAINS} == summary[row["module"]]["members"]
+        assert max(row[domain] for domain in DOMAINS) <= row["union"] <= row["n_selected"] < row["n_neurons"]
+
+
+def test_random_neurons_are_as_many_as_the_own_ones_and_others(finished):
+    rows = pl.read_parquet(finished.folder / "results/mmneuron/llava/effects/all.parquet")
+    assert rows["domain"].unique(maintain_order=True).to_list() == DOMAINS
+    sizes = rows.filter(pl.col("kind").is_in(["own", "random"])).group_by("domain", "condition", "kind")
+    sizes = sizes.agg(pl.col("units").unique()).explode("units").pivot("kind", values="units")
+    # A layer that is masked by more than half has fewer others.
+    assert (sizes["random"] <= sizes["own"]).all() and (sizes["random"] > 0).any()
+    assert rows.filter(pl.col("kind") == "none")["deviation"].to_list() == [0.0] * 15
+
+
+def test_every_other_result_was_made_with_its_figure(finished):
+    cross = of_llava(finished, "cross")
+    assert cross.select("neurons_of", "tested_on").rows() == [(a, b) for a in DOMAINS for b in DOMAINS]
+    dose = of_llava(finished, "dose")
+    assert dose["domain"].unique(maintain_order=True).to_list() == [*DOMAINS, "mean"]
+    assert sorted(set(dose["rate"])) == [0.1, 0.2]
+    edits = of_llava(finished, "ablations").select("edit", "factor").unique(maintain_order=True).rows()
+    assert edits == [("zero", 0.0), ("mean", None), ("scale", 0.5), ("scale", 2.0)]
+    positions = of_llava(finished, "positions")
+    assert positions.select("a", "b").unique(maintain_order=True).rows() == [
+        *(("all", "image"), ("all", "text"), ("image", "text"))
+    ]
+    # The small run has one shard.
+    assert of_llava(finished, "stability").is_empty()
+    for name in ("effects", "cross", "dose", "stability"):
+        assert finished.read(f"results/mmneuron/llava/{name}.svg").startswith(b"<?xml")
+        assert finished.read(f"results/mmneuron/llava/{name}.png").startswith(b"\x89PNG")

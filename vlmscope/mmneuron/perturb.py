@@ -160,7 +160,7 @@ def _compared(
 def _deviation(loaded: Loaded, after: Tensor, attended: Tensor, before: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Means over the prompt's positions, and the divergence of the next token in nats."""
     real = attended.bool().to(after.device)
-    h, moved = before[0][real].float(), after[real].float()
+    h, moved = before[0][real].double(), after[real].double()
     first, then = before[1], _next(loaded, after, attended)
     cosine = torch.nn.functional.cosine_similarity(moved, h, dim=-1)
     return {

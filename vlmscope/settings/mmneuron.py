@@ -66,7 +66,7 @@ class Effects(Section):
     """Controls beside table 2: own domain, other domains, random neurons; tables 3 to 5."""
 
     condition: Name = Field("all", description="condition under which domains are crossed and effects compared")
-    samples: int = Field(60, ge=2, description="samples per domain")
+    samples: int = Field(50, ge=2, description="samples per domain")
     random_seeds: list[int] = Field([0, 1, 2], min_length=1, description="draws of random neurons")
 
 
@@ -74,9 +74,9 @@ class Vary(Section):
     """Variations of the deactivation: more or fewer neurons, other edits than zero."""
 
     condition: Name = Field("all", description="condition whose modules are changed")
-    samples: int = Field(40, ge=2, description="samples per domain")
+    samples: int = Field(30, ge=2, description="samples per domain")
     rates: list[Share] = Field(
-        [0.02, 0.05, 0.1, 0.2, 0.4], min_length=1, description="shares of neurons selected (top_rate) to zero"
+        [0.05, 0.1, 0.2, 0.4], min_length=1, description="shares of neurons selected (top_rate) to zero"
     )
     random_seeds: list[int] = Field([0], description="draws of as many random neurons beside every share")
     scales: list[float] = Field([0.5, 2.0], description="factors of the activation, beside zero and the mean")

@@ -72,7 +72,10 @@ def dose(table: pl.DataFrame, title: str, *targets: Target) -> None:
             for domain in _names(table, "domain"):
                 rows = table.filter((pl.col("domain") == domain) & (pl.col("kind") == kind)).sort("rate")
                 _line(axis, rows, value, style.COLORS[kind], label if domain == "mean" else "")
+        rates = sorted(set(table["rate"]))
         axis.set_xscale("log")
+        axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        axis.set_xticks([], minor=True)
         axis.set_xlabel("share of neurons selected (top_rate)")
         axis.set_title(name)
     axes[1].axhline(0, color="black", linewidth=0.8)
