@@ -9,7 +9,7 @@ from vlmscope.store import tables
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     found, zeroed = examples.from_files(
-        load(snakemake.input.model, device(snakemake.resources.gpu)),
+        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,
         neurons=snakemake.input.neurons,

@@ -9,7 +9,7 @@ from vlmscope.store import tables
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     rows = perturb.from_files(
-        load(snakemake.input.model, device(snakemake.resources.gpu)),
+        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         raws=snakemake.input.raws,
         samples=snakemake.input.samples,
         neurons=snakemake.input.neurons,

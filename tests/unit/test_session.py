@@ -3,6 +3,7 @@ import random
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 from vlmscope import session
 from vlmscope.errors import VlmscopeError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +125,14 @@ def test_a_model_that_insists_on_a_gpu_does_not_fall_back(monkeypatch, gpus, sai
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(VlmscopeError, match=said):
         session.device(gpus, "cuda")
+
+
+def test_every_job_with_a_model_asks_for_both_the_gpus_and_the_setting():
+    jobs = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "models.load" in path.read_text()]
+    loading = [path.name for path in jobs if "load(snakemake.input.model" in path.read_text()]
+    both = "device(snakemake.resources.gpu, snakemake.resources.device)"
+    assert "capture_shard.py" in loading
+    assert loading == [path.name for path in jobs if both in path.read_text()]
 
 
 def test_float32_is_not_rounded_in_convolutions():
