@@ -58,7 +58,7 @@ rule model_convert:
 rule model_train:
     """Train an embedded model from nothing (the shipped weights came from these recipes)."""
     input:
-        paths.tower,
+        paths.trained_before,
     output:
         "results/models/{model}/trained/model.safetensors",
     wildcard_constraints:

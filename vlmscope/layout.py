@@ -74,10 +74,11 @@ class Paths:
             model.checkpoint if model.source == "folder" else f"results/models/{wildcards.model}/{below[model.source]}"
         )
 
-    def tower(self, wildcards: Wildcards) -> list[str]:
-        """The trained CLIP whose tower a recipe takes over; none for recipes that train their own."""
-        other = RECIPES[wildcards.model].tower_of
-        return [f"results/models/{other}/trained/model.safetensors"] if other else []
+    def trained_before(self, wildcards: Wildcards) -> list[str]:
+        """Weights of the models that a recipe takes parts of: tower, then decoder."""
+        recipe = RECIPES[wildcards.model]
+        others = [name for name in (recipe.tower_of, recipe.start_of) if name]
+        return [f"results/models/{other}/trained/model.safetensors" for other in others]
 
     def model_files(self, wildcards: Wildcards) -> list[str]:
         """Files that stand for a model's weights; none where the folder is missing, which the job then explains."""

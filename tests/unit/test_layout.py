@@ -73,9 +73,10 @@ def test_a_model_comes_from_where_its_source_says(source, folder, files):
     assert paths.model_files(names(model="llava")) == files
 
 
-def test_a_recipe_waits_for_the_tower_that_it_takes_over():
-    assert PATHS.tower(names(model="llava15-seed1")) == ["results/models/clip-seed1/trained/model.safetensors"]
-    assert PATHS.tower(names(model="blip")) == PATHS.tower(names(model="clip")) == []
+def test_a_recipe_waits_for_the_models_that_it_takes_parts_of():
+    before = [PATHS.trained_before(names(model=name)) for name in ("llava15-seed1", "llava", "blip", "clip")]
+    trained = "results/models/{}/trained/model.safetensors".format
+    assert before == [[trained("clip-seed1")], [trained("clip"), trained("llava15")], [], []]
 
 
 def test_a_model_that_is_trained_names_a_recipe_of_its_family():

@@ -62,7 +62,7 @@ class Language:
                 when the projector is frozen; 0 where image tokens stand for no place
     """
 
-    pace: Pace = Pace(steps=1_200, batch=16, adamw=5e-3)
+    pace: Pace = Pace(steps=1_000, batch=16, adamw=5e-3)
     width: int = 96
     hidden: int = 256
     layers: int = 3
@@ -90,6 +90,8 @@ class Recipe:
 
     body            architecture: a name in `bodies`
     tower_of        recipe whose trained tower is taken over; empty trains an own one
+    start_of        recipe whose trained decoder is gone on from, as LLaVA-NeXT went on from LLaVA 1.5; empty starts
+                    from random weights
     language        None for CLIP, which has no language model
     scenes          training scenes, dealt round the five domains, seeds from 0
     joined_scenes   how many of the driving scenes are also shown as five joined frames
@@ -98,6 +100,7 @@ class Recipe:
 
     body: str
     tower_of: str = ""
+    start_of: str = ""
     seed: int = 0
     scenes: int = 12_000
     joined_scenes: int = 1_200
@@ -107,42 +110,47 @@ class Recipe:
     language: Language | None = field(default_factory=Language)
 
     def digest(self) -> str:
-        """SHA-256 of all numbers, those of a borrowed tower included; it stands in the metadata of the weights."""
+        """SHA-256 of all numbers, those of borrowed parts included; it stands in the metadata of the weights."""
         numbers = asdict(self)
-        if self.tower_of:
-            numbers["tower_of"] = RECIPES[self.tower_of].digest()
+        for part in ("tower_of", "start_of"):
+            if other := numbers.pop(part):
+                numbers[part] = RECIPES[other].digest()
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
 
-_SPATIAL = Language()
-_LONG = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=1_800))
-_PLACELESS = replace(_SPATIAL, lens=0.0)
-_FRAMES = replace(_SPATIAL, pace=replace(_SPATIAL.pace, steps=2_000), joined=0.12)
-# Connectors with queries of their own learn longer, and their parameters are paid for by narrower layers elsewhere.
-_QUERIES = replace(_PLACELESS, pace=replace(_SPATIAL.pace, steps=1_400), queries=64)
-_SHALLOW = Tower(layers=3)
+def _steps(number: int, **changes: object) -> Language:
+    return replace(Language(), pace=replace(Language().pace, steps=number), **changes)
+
+
+_LONG = _steps(1_800)
+# What goes on from a trained decoder moves less.
+_ON = replace(_steps(900), pace=Pace(steps=900, batch=16, muon=0.01, adamw=3e-3, hold=0.2))
+# Connectors with queries of their own are paid for by narrower layers elsewhere, and learn in both stages.
+_QUERIES = replace(Language(), lens=0.0, queries=64)
+_SHALLOW = Tower(layers=3, pace=replace(Tower().pace, steps=1_000))
+_RESAMPLED = replace(_SHALLOW, pace=replace(_SHALLOW.pace, steps=1_300))
 
 RECIPES = {
     "clip": Recipe("clip", language=None),
-    "llava": Recipe("llava_next", "clip", language=_FRAMES),
+    "llava": Recipe("llava_next", "clip", "llava15", language=replace(_ON, joined=0.12)),
     "llava15": Recipe("llava", "clip", language=_LONG),
     # The same model from other seeds, tower included: how far results depend on the run.
     "clip-seed1": Recipe("clip", seed=1, language=None),
     "clip-seed2": Recipe("clip", seed=2, language=None),
     "llava15-seed1": Recipe("llava", "clip-seed1", seed=1, language=_LONG),
     "llava15-seed2": Recipe("llava", "clip-seed2", seed=2, language=_LONG),
-    "llava-llama2": Recipe("llava_llama2", "clip"),
+    "llava-llama2": Recipe("llava_llama2", "clip", "llava15", language=_ON),
     "llava-phi": Recipe("llava_phi", "clip"),
-    "llava-next-llama3": Recipe("llava_next_llama3", "clip"),
-    "llava-onevision": Recipe("llava_onevision"),
+    "llava-next-llama3": Recipe("llava_next_llama3", "clip", language=_steps(1_200)),
+    "llava-onevision": Recipe("llava_onevision", start_of="llava-next-llama3"),
     "blip": Recipe(
         "instructblip",
         tower=Tower(layers=3, hidden=192),
         # Each question is a row of its own here: fewer of them per picture, and more steps.
         language=replace(_LONG, lens=0.0, queries=16, query_hidden=96, hidden=96, questions=5),
     ),
-    "idefics2": Recipe("idefics2", tower=_SHALLOW, language=replace(_QUERIES, hidden=128)),
-    "qwen2-vl": Recipe("qwen2_vl", language=replace(_PLACELESS, hidden=224)),
-    "molmo": Recipe("molmo", language=replace(_PLACELESS, hidden=240)),
+    "idefics2": Recipe("idefics2", tower=_RESAMPLED, language=replace(_QUERIES, hidden=128)),
+    "qwen2-vl": Recipe("qwen2_vl", language=_steps(1_200, lens=0.0, hidden=224)),
+    "molmo": Recipe("molmo", language=replace(Language(), lens=0.0, hidden=240)),
     "mplug-owl2": Recipe("mplug_owl2", tower=_SHALLOW, language=replace(_QUERIES, hidden=160)),
 }

@@ -65,6 +65,27 @@ def put_tower(pupil: Pupil, path: Path) -> None:
     pupil.model.get_submodule(pupil.body.eyes).load_state_dict(load_file(path))
 
 
+def start_from(pupil: Pupil, recipe: Recipe, folder: Path) -> list[str]:
+    """Take over the decoder and connector of another trained model where names and shapes agree; names of the rest.
+
+    recipe, folder   of the other model; rows of embedding and head go by their tokens
+    """
+    loaded, _ = opened(recipe, folder)
+    other, own = loaded.model.state_dict(), pupil.model.state_dict()
+    theirs = loaded.processor.tokenizer.get_vocab()
+    shared = [(number, theirs[token]) for token, number in pupil.tokenizer.get_vocab().items() if token in theirs]
+    ours, others = (torch.tensor(numbers) for numbers in zip(*shared, strict=True))
+    left = []
+    for name, value in own.items():
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+            value[ours] = other[name][others]
+        elif name in other and other[name].shape == value.shape:
+            value.copy_(other[name])
+        else:
+            left.append(name)
+    return left
+
+
 def opened(recipe: Recipe, folder: Path) -> tuple[load.Loaded, Pupil]:
     """A saved model in float32, as the workflow loads it and as the trainer sees it."""
     frame = body(recipe.body)

@@ -41,14 +41,16 @@ def train(recipe: Tower, pupil: Pupil, album: Album, seed: int, report: Callable
     heads = nn.Linear(width, sum(CLASSES))
     labels = torch.from_numpy(np.stack([_labels(scene, pupil.body.patch) for scene in album.scenes], axis=1))
     captions = _captions(pupil.tokenizer, album.scenes) if is_clip else None
-    trained = pupil.model if is_clip else pupil.model.get_submodule(pupil.body.eyes)
-    descent = Descent([*trained.named_parameters(), *heads.named_parameters(prefix="heads")], recipe.pace)
+    paths = ("",) if is_clip else (pupil.body.eyes, *pupil.body.taught)
+    named = [one for path in paths for one in pupil.model.get_submodule(path).named_parameters(prefix=path)]
+    descent = Descent([*named, *heads.named_parameters(prefix="heads")], recipe.pace)
     weights = np.array([recipe.weights[DOMAINS.index(scene.domain)] for scene in album.scenes])
     picked = batches(weights, recipe.pace.batch, rng)
     for step in range(1, recipe.pace.steps + 1):
         here = next(picked)
         shown = pixels.together([album.shown[place] for place in here])
-        loss = _dense(recipe, heads, _look(pupil, shown), labels[:, here])
+        states = _look(pupil, shown)
+        loss = _dense(recipe, heads, states, labels[:, here].repeat(1, len(states) // len(here), 1))
         if captions and step % 2:
             # Every second step is enough for the text side, and saves a tenth of the time.
             loss = loss + recipe.contrast * _contrast(pupil.model, shown, Captions(*(part[here] for part in captions)))
@@ -65,7 +67,7 @@ def patch_accuracy(pupil: Pupil, heads: nn.Linear, scenes: Sequence[Scene]) -> d
     named: dict[str, list[np.ndarray]] = {domain: [] for domain in DOMAINS}
     for scene, shown in zip(scenes, pixels.shown(pupil.processor, scenes), strict=True):
         states = pupil.body.look(pupil.model, shown)
-        guess = heads(states[0])[:, : CLASSES[0]].argmax(-1).numpy()
+        guess = heads(states[-1])[:, : CLASSES[0]].argmax(-1).numpy()
         truth = _labels(scene, pupil.body.patch)[0]
         named[scene.domain].append((guess == truth)[truth > 0])
     return {domain: float(np.concatenate(hits).mean()) for domain, hits in named.items() if hits}

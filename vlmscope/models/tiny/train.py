@@ -30,10 +30,10 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def train(name: str, folder: Path, report: Report, tower_of: Path | None = None) -> dict[str, Any]:
+def train(name: str, folder: Path, report: Report, *before: Path) -> dict[str, Any]:
     """Train the model of a recipe and write it to `folder`; what was measured comes back.
 
-    tower_of   weights of the trained CLIP whose tower is taken over, for recipes that name one
+    before   weights of the models that the recipe takes parts of: tower, then decoder, as far as it names them
 
     Single-threaded on purpose: on one machine two runs give the same weights to the bit.
     """
@@ -43,7 +43,11 @@ def train(name: str, folder: Path, report: Report, tower_of: Path | None = None)
         scenes, pupil = world(numbers.scenes), shelf.untrained(numbers)
         report(f"{name}: {len(scenes)} scenes, {len(pupil.tokenizer)} tokens, {clock.seconds():.0f} CPU s")
         about: dict[str, Any] = {"parameters": sum(one.numel() for one in pupil.model.parameters())}
-        about |= _see(numbers, pupil, scenes, tower_of, report)
+        parts = dict(zip(filter(None, (numbers.tower_of, numbers.start_of)), before, strict=True))
+        if numbers.start_of:
+            left = shelf.start_from(pupil, recipe(numbers.start_of), parts[numbers.start_of].parent)
+            report(f"from {numbers.start_of}: all but {', '.join(left)}")
+        about |= _see(numbers, pupil, scenes, parts.get(numbers.tower_of), report)
         if numbers.language:
             albums = language.albums(numbers.language, pupil, scenes, numbers.joined_scenes)
             language.train(numbers.language, pupil, albums, numbers.seed, report)

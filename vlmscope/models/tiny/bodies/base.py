@@ -29,7 +29,10 @@ class Body:
     config      (recipe, tokenizer) -> configuration of the model
     pictures    () -> image processor of transformers, or None where the family cuts pictures itself
     eyes        path of the vision tower: trained in stage one, frozen in stage two
-    look        (model, tensors of pictures) -> states that the connector reads, [picture, patch, width]
+    look        (model, tensors of pictures) -> states that stage one labels patch by patch, [picture, patch, width]:
+                those that the connector reads, or those that it gives where it has as many queries as patches (both,
+                one after the other along the first axis, the connector's last)
+    taught      modules that stage one trains beside the tower
     patch       pixels along one of those patches
     stirred     parameters that start at one value for all queries and would stay alike, with their deviation
     order       which patch each image token of a single picture shows (one past the last: none); None if no place
@@ -45,6 +48,7 @@ class Body:
     look: Callable[[nn.Module, Tensors], Tensor]
     about: str
     special: Special = LLAMA
+    taught: tuple[str, ...] = ()
     patch: int = PATCH
     stirred: tuple[tuple[str, float], ...] = ()
     order: tuple[int, ...] | None = None

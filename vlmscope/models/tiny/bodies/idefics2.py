@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from vlmscope.models.tiny.bodies.base import Body, Config, Tensors, Words, number, text, vision
+from vlmscope.models.tiny.bodies.base import SIDE, Body, Config, Tensors, Words, number, text, vision
 from vlmscope.models.tiny.prompts import IMAGE
 from vlmscope.models.tiny.recipe import Recipe
 from vlmscope.models.tiny.tokenizer import Special
@@ -44,8 +45,14 @@ def pictures() -> Any:
 
 
 def look(model: nn.Module, shown: Tensors) -> Tensor:
-    """The last layer after the last norm."""
-    return model.model.vision_model(pixel_values=shown["pixel_values"][:, 0]).last_hidden_state
+    """The last layer after the last norm, then what the latents make of it, one for each patch.
+
+    The same heads read both: the latents have no places of their own and find them far sooner so.
+    """
+    pixels = shown["pixel_values"][:, 0]
+    seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
+    everywhere = torch.ones(seen.shape[:2], dtype=torch.bool)
+    return torch.cat([seen, model.model.connector(seen, attention_mask=everywhere)])
 
 
 BODY = Body(
@@ -55,7 +62,10 @@ BODY = Body(
     pictures=pictures,
     eyes="model.vision_model",
     look=look,
+    taught=("model.connector",),
     stirred=(("latents", 1.0),),
+    order=tuple(range(SIDE * SIDE)),
     about="""- Vision: a tower of its own, last layer.
-- Connector: gated projection, then a resampler of two layers and 64 latents. Language model: Mistral.""",
+- Connector: gated projection, then a resampler of two layers and 64 latents; patch labels train it too, one patch for
+  each latent. Language model: Mistral.""",
 )

@@ -31,8 +31,8 @@ def config(recipe: Recipe, words: Words) -> Config:
 
 
 def look(model: nn.Module, shown: Tensors) -> Tensor:
-    """The last layer after the last norm, without the class token."""
-    return model.model.vision_model(shown["pixel_values"])[:, 1:]
+    """What the queries make of the picture, one for each patch; the end token is left out."""
+    return model.model.get_image_features(shown["pixel_values"])[:, :-1]
 
 
 BODY = Body(
@@ -42,8 +42,10 @@ BODY = Body(
     pictures=clip.pictures,
     eyes="model.vision_model",
     look=look,
+    taught=("model.visual_abstractor",),
     stirred=(("query_embeds", 0.5),),
     about="""- Vision: a tower of its own, last layer.
-- Connector: an abstractor of two layers and 64 queries, and an end token.
+- Connector: an abstractor of two layers and 64 queries, and an end token; patch labels train it too, one patch for
+  each query.
 - Language model: Llama with a branch per modality.""",
 )
