@@ -31,7 +31,7 @@ rule mmneuron_table1:
     log:
         "logs/mmneuron_table1/{model}.log",
     params:
-        settings=settings(label="models.{model}.label", domains="mmneuron.domains"),
+        settings=settings(label="models.{model}.label", domains="mmneuron.domains", family="models.{model}.family"),
         code=code("mmneuron_table1"),
     group:
         "tables"

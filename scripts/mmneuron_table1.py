@@ -6,5 +6,5 @@ from vlmscope.store import files, tables
 
 with logged(snakemake.log[0]):
     chosen = settings(snakemake.params.settings)
-    table = table1.table(files.read_json(snakemake.input.summary), chosen["label"], chosen["domains"])
+    table = table1.table(files.read_json(snakemake.input.summary), **chosen)
     tables.write(table, snakemake.output.table, table1.schema(chosen["domains"]))

@@ -155,7 +155,7 @@ DOMAINS = ["ad", "med", "rs", "com", "doc"]
 
 
 def of_llava(checkout: Checkout, name: str) -> pl.DataFrame:
-    return pl.read_csv(checkout.folder / f"results/mmneuron/llava/{name}.csv", missing_utf8_is_empty_string=True)
+    return pl.read_csv(checkout.folder / f"results/mmneuron/llava/{name}.csv")
 
 
 @pytest.mark.parametrize("name", ["table3", "table4", "table5"])

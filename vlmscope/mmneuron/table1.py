@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from vlmscope.mmneuron import modules
+
 
 def schema(domains: Sequence[str]) -> dict[str, Any]:
     """Columns of table1.csv."""
@@ -13,8 +15,10 @@ def schema(domains: Sequence[str]) -> dict[str, Any]:
     return {**head, **dict.fromkeys(domains, pl.Int64), **tail}
 
 
-def table(summaries: Mapping[str, Mapping[str, Any]], label: str, domains: Sequence[str]) -> pl.DataFrame:
-    """One row per module.
+def table(
+    summaries: Mapping[str, Mapping[str, Any]], *, label: str, family: str, domains: Sequence[str]
+) -> pl.DataFrame:
+    """One row per module, in the order of the family's modules.
 
     summaries   module -> what identification reports
     """
@@ -25,6 +29,6 @@ def table(summaries: Mapping[str, Mapping[str, Any]], label: str, domains: Seque
             **{key: one[key] for key in ("n_neurons", "n_selected", "union", "shared_ge2", "threshold")},
             **one["members"],
         }
-        for module, one in summaries.items()
+        for module, one in ((module, summaries[module]) for module in modules.sites(family))
     ]
     return pl.DataFrame(rows, schema=schema(domains))

@@ -143,11 +143,14 @@ def test_other_edits_stand_beside_zero():
 
 def test_table_1_tells_what_identification_reports():
     one = {"n_neurons": 100, "n_selected": 10, "union": 9, "shared_ge2": 2, "threshold": 0.25, "bar": 0.5}
-    table = table1.table({"lang": {**one, "members": {"a": 4, "b": 7}}}, "InstructBLIP", ["a", "b"])
+    told = {"mmproj": {**one, "members": {"a": 1, "b": 0}}, "lang": {**one, "members": {"a": 4, "b": 7}}}
+    told["vision"] = told["mmproj"]
+    table = table1.table(told, label="LLaVA-NeXT", family="llava_next", domains=["a", "b"])
     assert table.columns == [
         *("baseline", "module", "n_neurons", "n_selected", "a", "b", "union", "shared_ge2", "threshold")
     ]
-    assert table.row(0) == ("InstructBLIP", "lang", 100, 10, 4, 7, 9, 2, 0.25)
+    assert table["module"].to_list() == ["lang", "vision", "mmproj"]
+    assert table.row(0) == ("LLaVA-NeXT", "lang", 100, 10, 4, 7, 9, 2, 0.25)
 
 
 def test_the_union_never_exceeds_what_was_selected(counts_of):
