@@ -13,7 +13,7 @@ import torch
 from pretended import DEVICES, Pretending, device_of, scatter
 
 from vlmscope.capture import plan, run, taps
-from vlmscope.edits import silenced, zeroed
+from vlmscope.edits import Change, changed, silenced, zeroed
 from vlmscope.models import answer, base, placement
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
@@ -82,6 +82,11 @@ def both(family):
     return test_families.bench(family), halved(family)
 
 
+def weakened(loaded, units):
+    """Units at half their value."""
+    return changed(loaded, [Change(units, 0.5)])
+
+
 def batch(bench):
     """Two samples of different length."""
     return Batch((0, 1), bench.padded([1, 0]))
@@ -127,7 +132,7 @@ def test_captures_are_those_of_one_device(both):
             np.testing.assert_array_equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("edit", [zeroed, silenced])
+@pytest.mark.parametrize("edit", [zeroed, silenced, weakened])
 @test_families.every_family
 def test_edited_passes_are_those_of_one_device(both, edit):
     layers = range(len(blocks_of(both[0].loaded)))
