@@ -151,3 +151,21 @@ def test_the_means_stand_in_the_units(loaded, tensors, changes):
         members = change.units[name][0]
         wanted = torch.as_tensor(change.means[name][0])[members].float()
         torch.testing.assert_close(seen[0][..., members], wanted.expand_as(seen[0][..., members]))
+
+
+def test_units_of_inert_layers_change_nothing_and_the_others_do(loaded, tensors):
+    sites = [loaded.family.site(name) for name in modules.sites(loaded.family.name).values()]
+    dead, live = {}, {}
+    for name, site in zip(modules.sites(loaded.family.name).values(), sites, strict=True):
+        every = list(range(site.width(loaded.config)))
+        inert = site.inert(loaded.config)
+        dead[name] = dict.fromkeys(inert, every)
+        live |= {name: {layer: every for layer in range(site.layers(loaded.config)) if layer not in inert}}
+    assert sum(map(len, dead.values())) == 1
+    given = [Change({}), Change(dead), *(Change({name: layers}) for name, layers in live.items())]
+    (one,) = sweep.passes(loaded, tensors, given, 99, None, states=True)
+    states = dict(zip(one.pairs, one.states, strict=True))
+    for sample in range(len(PROMPTS)):
+        torch.testing.assert_close(states[1, sample], states[0, sample], atol=1e-5, rtol=1e-5)
+        for number in range(2, len(given)):
+            assert (states[number, sample] - states[0, sample]).abs().max() > 1e-3
