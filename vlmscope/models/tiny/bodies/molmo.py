@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vlmscope.models.tiny.bodies.base import Body, Config, Tensors, Words, text, vision
+from vlmscope.models.tiny.bodies.base import PATCH, Body, Config, Tensors, Words, text, vision
 from vlmscope.models.tiny.recipe import Recipe
 from vlmscope.models.tiny.tokenizer import Special
 
@@ -22,8 +22,8 @@ def pictures() -> None:
 
 
 def look(model: nn.Module, shown: Tensors) -> Tensor:
-    """The patches of the view as the connector reads them."""
-    return model.model.vision_backbone.features(shown["pixel_values"][:, 0])
+    """What the connector makes of the view: cells of two by two patches."""
+    return model.model.vision_backbone(shown["pixel_values"][:, 0], None)
 
 
 BODY = Body(
@@ -32,8 +32,11 @@ BODY = Body(
     config=config,
     pictures=pictures,
     eyes="model.vision_backbone.image_vit",
+    taught=("model.vision_backbone.image_pooling_2d", "model.vision_backbone.image_projector"),
+    patch=2 * PATCH,
     look=look,
     about="""- Vision: a tower of its own, layers -2 and -3; a view and one crop, 16 image tokens each with line ends.
-- Connector: attention pooling two by two, gated projector, added to the embeddings of the image tokens.
+- Connector: attention pooling two by two, gated projector, added to the embeddings of the image tokens; patch labels
+  train it too.
 - Language model: Qwen2-like blocks of Molmo.""",
 )
