@@ -216,7 +216,7 @@ def test_an_unknown_module_of_a_condition_is_told():
         {"name": "all", "label": "All", "modules": ["lang", "qformer"]},
     ]
     with pytest.raises(VlmscopeError, match="'all' masks the module 'qformer'") as caught:
-        layout.check_plan(changed(mmneuron__conditions={"llava_next": rows}))
+        layout.check_plan(changed(run__mmneuron=["llava"], mmneuron__conditions={"llava_next": rows}))
     assert caught.value.instead == "one of: lang, vision, mmproj"
 
 

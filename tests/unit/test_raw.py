@@ -38,9 +38,9 @@ def test_more_pictures_keep_the_first_ones():
 def test_recording_and_evaluation_never_share_a_scene_nor_the_training_s():
     train, val = (range(first, first + 100_000) for first in (raw.FIRST_SEED["train"], raw.FIRST_SEED["val"]))
     assert not set(train) & set(val)
-    made = recipe.Recipe()
-    seeds = [value for name, value in vars(made).items() if "seed" in name and isinstance(value, int)]
-    assert seeds and all(seed not in train and seed not in val for seed in seeds)
+    for made in recipe.RECIPES.values():
+        trained, measured = range(made.scenes), range(made.fresh, made.fresh + made.measured)
+        assert not any(set(mine) & set(theirs) for mine in (trained, measured) for theirs in (train, val))
 
 
 def test_a_folder_of_the_user_s_is_described_by_its_tables(tmp_path):

@@ -134,13 +134,12 @@ RECIPES = {
     "clip": Recipe("clip", language=None),
     "llava": Recipe("llava_next", "clip", "llava15", language=replace(_ON, joined=0.12)),
     "llava15": Recipe("llava", "clip", language=_LONG),
-    # The same model from other seeds, tower included: how far results depend on the run.
+    # The same model from other seeds on another tower: how far results depend on the run.
     "clip-seed1": Recipe("clip", seed=1, language=None),
-    "clip-seed2": Recipe("clip", seed=2, language=None),
     "llava15-seed1": Recipe("llava", "clip-seed1", seed=1, language=_LONG),
-    "llava15-seed2": Recipe("llava", "clip-seed2", seed=2, language=_LONG),
+    "llava15-seed2": Recipe("llava", "clip-seed1", seed=2, language=_LONG),
     "llava-llama2": Recipe("llava_llama2", "clip", "llava15", language=_ON),
-    "llava-phi": Recipe("llava_phi", "clip"),
+    "llava-phi": Recipe("llava_phi", "clip", "llava15", language=_ON),
     "llava-next-llama3": Recipe("llava_next_llama3", "clip", language=_steps(1_200)),
     "llava-onevision": Recipe("llava_onevision", start_of="llava-next-llama3"),
     "blip": Recipe(

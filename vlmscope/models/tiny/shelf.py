@@ -71,7 +71,7 @@ def start_from(pupil: Pupil, recipe: Recipe, folder: Path) -> list[str]:
     recipe, folder   of the other model; rows of embedding and head go by their tokens
     """
     loaded, _ = opened(recipe, folder)
-    other, own = loaded.model.state_dict(), pupil.model.state_dict()
+    other, own = _fused(loaded.model.state_dict()), pupil.model.state_dict()
     theirs = loaded.processor.tokenizer.get_vocab()
     shared = [(number, theirs[token]) for token, number in pupil.tokenizer.get_vocab().items() if token in theirs]
     ours, others = (torch.tensor(numbers) for numbers in zip(*shared, strict=True))
@@ -84,6 +84,16 @@ def start_from(pupil: Pupil, recipe: Recipe, folder: Path) -> list[str]:
         else:
             left.append(name)
     return left
+
+
+def _fused(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights, and Llama's projections side by side as Phi-3 holds them."""
+    for name in [name for name in weights if name.endswith("mlp.gate_proj.weight")]:
+        block = name.removesuffix("mlp.gate_proj.weight")
+        for part, fused, names in (("self_attn", "qkv", "qkv"), ("mlp", "gate_up", ("gate", "up"))):
+            pieces = [weights[f"{block}{part}.{one}_proj.weight"] for one in names]
+            weights[f"{block}{part}.{fused}_proj.weight"] = torch.cat(pieces)
+    return weights
 
 
 def opened(recipe: Recipe, folder: Path) -> tuple[load.Loaded, Pupil]:
