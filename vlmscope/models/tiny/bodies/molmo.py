@@ -6,6 +6,9 @@ from vlmscope.models.tiny.bodies.base import PATCH, Body, Config, Tensors, Words
 from vlmscope.models.tiny.recipe import Recipe
 from vlmscope.models.tiny.tokenizer import Special
 
+_POOLING = tuple(f"pooling_2d.{name}" for name in ("wv", "wo"))
+_PROJECTOR = tuple(f"projector.{name}" for name in ("w1", "w2", "w3"))
+
 
 def config(recipe: Recipe, words: Words) -> Config:
     """Layers -2 and -3 of the tower side by side; eight rows in the second embedding table."""
@@ -34,6 +37,8 @@ BODY = Body(
     eyes="model.vision_backbone.image_vit",
     taught=("model.vision_backbone.image_pooling_2d", "model.vision_backbone.image_projector"),
     patch=2 * PATCH,
+    # At the published deviation of 0.02 what these multiply would start as nothing in a model this narrow.
+    stirred=tuple((f"image_{part}.weight", 0.1) for part in (*_POOLING, *_PROJECTOR)),
     look=look,
     about="""- Vision: a tower of its own, layers -2 and -3; a view and one crop, 16 image tokens each with line ends.
 - Connector: attention pooling two by two, gated projector, added to the embeddings of the image tokens; patch labels
