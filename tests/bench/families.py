@@ -124,10 +124,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     slim_imports()
-    print(
-        "| family | tokens | ms per sample, batch 1 | batch 8 | gain | counts | residual | bit-equal | batch - single |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns = "family", "tokens", "batch 1", "batch 8", "gain", "counts", "residual", "bit-equal", "batch - single"
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for name in base.names():
         print(row(name, options.width, options.repeats), flush=True)
 
