@@ -6,7 +6,6 @@ settings and not by the model.
 
 import heapq
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from vlmscope.mmneuron.schemas import EXAMPLES, NEURON, ZEROED
 from vlmscope.mmneuron.views import View, views
 from vlmscope.models import parts
 from vlmscope.models.base import Site
-from vlmscope.models.inputs import Batch
+from vlmscope.models.inputs import Batch, rounds
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
@@ -211,7 +210,7 @@ def from_files(
     asked = once_per_picture(read(samples))[: own["samples"]]
     prompt = shard.prompts(loaded, benchmark, settings["prompt"])
     stream = batches.prefill(loaded, asked, prompt, picture, batch)
-    found = peaks(loaded, asked, progress(stream, math.ceil(len(asked) / batch), "batches"), shown, own["images"])
+    found = peaks(loaded, asked, progress(stream, rounds(loaded, asked, batch), "batches"), shown, own["images"])
     few = generate.questions(asked)[: own["zeroed"]]
     full = shard.prompts(loaded, benchmark, "chat")
     pairs = [(one, [few[row] for row in one.rows]) for one in batches.prefill(loaded, few, full, picture, batch)]
