@@ -187,7 +187,7 @@ def over_domains(
     most: int,
     batch: int,
 ) -> pl.DataFrame:
-    """Rows of several domains one after the other, each in the order of its samples.
+    """Rows of several domains one after the other, each in the order of its samples, then of its masks.
 
     files     domain -> manifest of the official files, sample table
     kinds     domain -> benchmark format
@@ -198,13 +198,20 @@ def over_domains(
     for domain, (raw, samples) in files.items():
         benchmark, picture = base.load(kinds[domain]), picture_of(read_manifest(raw)["root"])
         asked = generate.questions(read(samples))[:most]
-        parts = rows(loaded, asked, _full(benchmark), picture, changes(domain), decoding, batch)
+        used = changes(domain)
+        parts = rows(loaded, asked, _full(benchmark), picture, used, decoding, batch)
         found = list(progress(parts, generate.rounds(loaded, asked, decoding, batch), f"batches of {domain}"))
-        order = {one.sample: place for place, one in enumerate(asked)}
-        place = pl.col("sample").replace_strict(order, return_dtype=pl.Int32)
+        # Masks that share their part before the decoder come together, so the order has to be made.
+        ranks = {"sample": [one.sample for one in asked], "mask": [one.name for one in used]}
+        order = [_rank(column, names) for column, names in ranks.items()]
         joined = pl.concat(found) if found else pl.DataFrame(schema=PERTURBED)
-        done.append(joined.with_columns(domain=pl.lit(domain)).sort(place, maintain_order=True))
+        done.append(joined.with_columns(domain=pl.lit(domain)).sort(order))
     return pl.concat(done)
+
+
+def _rank(column: str, names: Sequence[str]) -> pl.Expr:
+    """The place of a value in a list of names."""
+    return pl.col(column).replace_strict({name: place for place, name in enumerate(names)}, return_dtype=pl.Int32)
 
 
 def _full(benchmark: Any) -> Callable[[Sample], str]:

@@ -7,11 +7,15 @@ import polars as pl
 import pytest
 import torch
 
+from vlmscope import raw
 from vlmscope.capture import batches, run
 from vlmscope.datasets import base
 from vlmscope.edits import Change, zeroed
 from vlmscope.mmneuron import generate, identify, masks, perturb, schemas, vary
 from vlmscope.mmneuron.schemas import ANSWERS, PERTURBED
+from vlmscope.samples import SCHEMA
+from vlmscope.samples import table as sample_table
+from vlmscope.store import files, tables
 from vlmscope.store.shards import DomainCounts
 
 GREEDY = generate.Decoding("greedy", 6, 0)
@@ -168,6 +172,23 @@ def test_deviations_without_answers_are_the_same(shipped, asked, deviations):
         assert len(both) == len(found) == 3 * len(part)
         for column in ("deviation", "one_minus_cos", "kl_next"):
             np.testing.assert_allclose(both[column], both[f"{column}_right"], rtol=1e-3, atol=1e-4)
+
+
+def test_rows_stand_by_domain_sample_and_mask_whatever_shares_a_pass(shipped, asked, tmp_path):
+    samples, root = asked
+    raw_file, table = str(tmp_path / "raw.json"), str(tmp_path / "val.parquet")
+    files.write_json(raw.manifest("docvqa", root, "drawn", {}), raw_file)
+    tables.write(sample_table(samples), table, SCHEMA)
+    tower = {"vision_gate": {0: [1, 2, 3]}}
+    masked = [perturb.Mask("own", name, "", Change(units)) for name, units in (("a", tower), ("b", MASK), ("c", tower))]
+    given = ({"doc": (raw_file, table)}, {"doc": "docvqa"}, GREEDY, lambda domain: [perturb.UNTOUCHED, *masked])
+    found = perturb.over_domains(shipped, *given, 3, 4)
+    names = [sample.sample for sample in generate.questions(samples)[:3]]
+    assert found.select("domain", "sample", "mask").rows() == [
+        ("doc", name, mask) for name in names for mask in ("none", "own:a", "own:b", "own:c")
+    ]
+    same = [found.filter(pl.col("mask") == mask)["deviation"].to_numpy() for mask in ("own:a", "own:c")]
+    np.testing.assert_allclose(*same, rtol=1e-4)
 
 
 def test_every_domain_has_its_controls():
