@@ -131,6 +131,9 @@ def _mixture(changes: Sequence[Change], site: str, layer: int, width: int) -> Ca
         factor[row, 0, members] = change.factor
         if site in change.means:
             summand[row, 0, members] = torch.as_tensor(change.means[site][layer])[members].to(summand)
+    if len(changes) == 1:
+        # One vector for every row: it then also fits sites that pack their pictures without a batch axis.
+        factor, summand = factor[0, 0], summand[0, 0]
     adding = bool(summand.any())
 
     def cut(value: torch.Tensor) -> torch.Tensor:
