@@ -8,6 +8,7 @@ import pytest
 
 from vlmscope import samples
 from vlmscope.datasets import base
+from vlmscope.models.base import family
 
 HERE = Path(__file__).parent / "mmneuron"
 GOLDEN = json.loads((HERE / "loaders.json").read_text(encoding="utf-8"))
@@ -33,6 +34,15 @@ def test_order_index_prompt_answer_and_picture_are_those_of_the_released_loader(
     if domain != "com":
         digests = [hashlib.sha1(picture.tobytes()).hexdigest()[:16] for picture in pictures]
         assert digests == [row["image_sha1"] for row in expected]
+
+
+@pytest.mark.parametrize("key", [key for key in sorted(GOLDEN) if key.endswith("/full")])
+@pytest.mark.parametrize(("told", "name"), [("llava", "llava_next"), ("blip", "instructblip")])
+def test_the_models_of_mmneuron_are_asked_in_the_words_of_the_released_code(key, told, name):
+    domain, split, style = key.split("/")
+    module, root = base.load(KINDS[domain]), HERE / "benchs" / FOLDERS.get(domain, domain)
+    read = module.read(root, split, name=domain, **OPTIONS.get(domain, {}))
+    assert [family(name).chat(module.prompt(one, style)) for one in read] == [row[told] for row in GOLDEN[key]]
 
 
 def test_every_benchmark_has_a_golden():

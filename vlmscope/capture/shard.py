@@ -53,4 +53,4 @@ def prompts(loaded: Loaded, benchmark: Any, style: str) -> Callable[[table.Sampl
     """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template."""
     if style != "chat":
         return lambda one: benchmark.prompt(one, style)
-    return lambda one: loaded.family.template.replace("{prompt}", benchmark.prompt(one, "full"))
+    return lambda one: loaded.family.chat(benchmark.prompt(one, "full"))

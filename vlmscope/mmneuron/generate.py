@@ -72,7 +72,7 @@ def encoded(
     batch: int,
 ) -> Iterator[tuple[list[Sample], dict[str, Any]]]:
     """Batches of samples of similar length with their tensors, padded on the left; `rounds` of them."""
-    texts = [loaded.family.template.replace("{prompt}", prompt(sample)) for sample in samples]
+    texts = [loaded.family.chat(prompt(sample)) for sample in samples]
     for rows in inputs.batches(loaded, texts, samples, _together(decoding, batch)):
         pictures = [picture(samples[row]) for row in rows]
         yield (

@@ -10,7 +10,7 @@ from vlmscope.samples import Sample, read
 
 def example(kind: str, sample: Sample, own: Family) -> str:
     """The full prompt of a sample within the family's template, `<image>` where the picture stands."""
-    return own.template.replace("{prompt}", base.load(kind).prompt(sample, "full"))
+    return own.chat(base.load(kind).prompt(sample, "full"))
 
 
 def from_files(

@@ -71,6 +71,7 @@ class Family:
     processor          builds the processor of a checkpoint folder
     sites              site name -> place; the only names that rules, configs and methods use
     template           text around a prompt that is to be answered; `{prompt}` contains `<image>`
+    wording            pieces of a benchmark's prompt -> what the model is told instead, in this order
     image_token        token id that stands for one image position
     vision_positions   positions of the vision tower for a picture of (width, height), class tokens included; asks the
                        configuration and, where the checkpoint sets how pictures are cut, its processor
@@ -89,7 +90,18 @@ class Family:
     norm: str
     head: str
     without: Mapping[str, str] = field(default_factory=dict)
+    wording: Mapping[str, str] = field(default_factory=dict)
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
+
+    def chat(self, prompt: str) -> str:
+        """A benchmark's prompt as the model is asked it: in its wording, within its template."""
+        return self.template.replace("{prompt}", self.worded(prompt))
+
+    def worded(self, prompt: str) -> str:
+        """A prompt, or a piece of one, with this model's wording."""
+        for usual, own in self.wording.items():
+            prompt = prompt.replace(usual, own)
+        return prompt
 
     def site(self, name: str) -> Site:
         """The site of that name, or an error that lists the names there are."""

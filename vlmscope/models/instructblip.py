@@ -99,6 +99,12 @@ FAMILY = Family(
         "image_embeds": Site("language_projection", "output", parts.one, parts.text_width, "projector"),
     },
     template="{prompt}",
+    # As the released code of MMNeuron words it (mmneuron.md 5.7).
+    wording={
+        "<image>\n": "<image>",
+        "Context: N/A": "",
+        "\nAnswer the question using a single word or phrase.": " Short Answer:",
+    },
     image_token=image_token,
     vision_positions=vision_positions,
     norm="language_model.model.norm",

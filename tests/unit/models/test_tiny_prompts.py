@@ -17,11 +17,11 @@ BENCHMARKS = {
 }
 
 
-@pytest.mark.parametrize("name", ["llava_next", "llava_llama2", "llava_phi", "qwen2_vl"])
+@pytest.mark.parametrize("name", ["llava_next", "instructblip", "llava_llama2", "llava_phi", "qwen2_vl"])
 @pytest.mark.parametrize("domain", BENCHMARKS)
 def test_prompts_equal_those_read_back_from_the_official_files(domain: str, name: str, tmp_path) -> None:
     kind, split = BENCHMARKS[domain]
-    benchmark, template = importlib.import_module(f"vlmscope.datasets.{kind}"), family(name).template
+    benchmark, own = importlib.import_module(f"vlmscope.datasets.{kind}"), family(name)
     scene = draw(domain, 4)
     benchmark.write([scene], tmp_path, split)
     questions = {question.text: question for question in scene.questions}
@@ -29,8 +29,7 @@ def test_prompts_equal_those_read_back_from_the_official_files(domain: str, name
     assert samples
     for sample in samples:
         question = questions[sample.question]
-        full = template.format(prompt=benchmark.prompt(sample, "full"))
-        assert full == prompts.official(template, domain, question).text()
+        assert own.chat(benchmark.prompt(sample, "full")) == prompts.official(own, domain, question).text()
         assert benchmark.prompt(sample, "simple") == prompts.plain(prompts.BARE, question).text()
 
 

@@ -15,9 +15,9 @@ from vlmscope.models.tiny.recipe import RECIPES
 from vlmscope.world.draw import draw
 from vlmscope.world.scene import DOMAINS
 
-built = functools.cache(lambda name: tokenizer.build(body(name).special, family(name).template))
+built = functools.cache(lambda name: tokenizer.build(body(name).special, family(name)))
 BODIES = sorted({recipe.body for recipe in RECIPES.values() if recipe.language})
-VICUNA = family("llava_next").template
+VICUNA = family("llava_next")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def llava():
 def test_encoding_puts_the_start_token_in_front_and_clip_also_the_end_token(llava) -> None:
     assert llava("a dog")["input_ids"][0] == llava.bos_token_id
     assert llava("a dog")["input_ids"][-1] != llava.eos_token_id
-    ids = tokenizer.build(tokenizer.CLIP, prompts.BARE)("a dog")["input_ids"]
+    ids = tokenizer.build(tokenizer.CLIP, family("clip"))("a dog")["input_ids"]
     assert (ids[0], ids[-1]) == (llava.bos_token_id, llava.eos_token_id)
 
 
@@ -47,10 +47,10 @@ def test_each_word_of_the_world_is_one_token_in_every_family(name: str) -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_pieces_of_a_prompt_encode_as_the_whole_does(name: str, domain: str) -> None:
     frame = body(name)
-    template = family(name).template
+    own = family(name)
     words = built(name)
     scene = draw(domain, 1)
-    for prompt, answer in (*measure.official(template, scene), *measure.plain(template, scene)):
+    for prompt, answer in (*measure.official(own, scene), *measure.plain(own, scene)):
         parts = [*prompt, prompt.reply(answer), frame.special.end]
         pieces = [ids for piece in parts for ids in words(piece, add_special_tokens=False)["input_ids"]]
         assert pieces == words("".join(parts), add_special_tokens=False)["input_ids"]
@@ -73,7 +73,7 @@ def test_unheard_text_still_encodes(llava) -> None:
 def test_another_process_with_another_hash_seed_builds_the_same(llava) -> None:
     code = (
         "from vlmscope.models.tiny import tokenizer as t; from vlmscope.models.base import family;"
-        "print(t.build(t.LLAMA, family('llava_next').template).backend_tokenizer.to_str())"
+        "print(t.build(t.LLAMA, family('llava_next')).backend_tokenizer.to_str())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

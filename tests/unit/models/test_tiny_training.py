@@ -50,7 +50,7 @@ def test_a_packed_row_gives_each_question_the_numbers_of_its_plain_prompt(scenes
     pupil = shelf.untrained(RECIPES[name])
     pupil.model.eval()
     album = pupil.album(scenes[:1], frames)
-    told = measure.official(pupil.family.template, scenes[0])
+    told = measure.official(pupil.family, scenes[0])
     rows = pupil.asked(album, 0, told)
     batch, inputs = pupil.pack(album, rows)
     ours = pupil.head(pupil.states(inputs))
@@ -109,7 +109,7 @@ def test_a_saved_model_opens_as_the_workflow_opens_it_and_answers_alike(scenes, 
     assert loaded.model.dtype == torch.float32 and loaded.about["family"] == "llava_next"
     with torch.no_grad():
         first, second = (
-            one.states(one.pack(album, one.asked(album, 0, measure.plain(one.family.template, scenes[0])))[1])
+            one.states(one.pack(album, one.asked(album, 0, measure.plain(one.family, scenes[0])))[1])
             for one, album in ((pupil, pupil.album(scenes[:1])), (again, again.album(scenes[:1])))
         )
     # The file is in half precision.

@@ -81,7 +81,7 @@ def _rows(recipe: Language, pupil: Pupil, album: Album, place: int, rng: np.rand
     told: list[tuple[Prompt, str]] = []
     for number in rng.permutation(len(scene.questions))[:most]:
         one = scene.questions[number]
-        asked = prompts.official(template, scene.domain, one) if is_official else prompts.plain(template, one)
+        asked = prompts.official(pupil.family, scene.domain, one) if is_official else prompts.plain(template, one)
         told.append((asked, one.answer))
     if rng.random() < recipe.captions:
         told.append((prompts.caption(template), scene.caption))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from vlmscope.models import answer, inputs
+from vlmscope.models.base import Family
 from vlmscope.models.load import Loaded
 from vlmscope.models.tiny import language, packing, pixels, prompts
 from vlmscope.models.tiny.packing import IGNORED
@@ -16,8 +17,8 @@ from vlmscope.models.tiny.recipe import Language
 from vlmscope.world.scene import Scene
 
 CAPTION = "caption"
-# A chat template and a scene: prompts with answers.
-Ask = Callable[[str, Scene], list[tuple[Prompt, str]]]
+# A family and a scene: prompts with answers.
+Ask = Callable[[Family, Scene], list[tuple[Prompt, str]]]
 
 
 class Outcome(NamedTuple):
@@ -30,16 +31,16 @@ class Outcome(NamedTuple):
     is_right: bool
 
 
-def official(template: str, scene: Scene) -> list[tuple[Prompt, str]]:
+def official(own: Family, scene: Scene) -> list[tuple[Prompt, str]]:
     """The official prompts of a scene's questions, then its caption prompt, each with the answer."""
-    told = [(prompts.official(template, scene.domain, one), one.answer) for one in scene.questions]
-    return [*told, (prompts.caption(template), scene.caption)]
+    told = [(prompts.official(own, scene.domain, one), one.answer) for one in scene.questions]
+    return [*told, (prompts.caption(own.template), scene.caption)]
 
 
-def plain(template: str, scene: Scene) -> list[tuple[Prompt, str]]:
+def plain(own: Family, scene: Scene) -> list[tuple[Prompt, str]]:
     """The questions alone inside a chat template, then the caption prompt, each with the answer."""
-    told = [(prompts.plain(template, one), one.answer) for one in scene.questions]
-    return [*told, (prompts.caption(template), scene.caption)]
+    told = [(prompts.plain(own.template, one), one.answer) for one in scene.questions]
+    return [*told, (prompts.caption(own.template), scene.caption)]
 
 
 @torch.no_grad()
@@ -51,7 +52,7 @@ def packed(pupil: Pupil, scenes: Sequence[Scene], ask: Ask = official, frames: i
     outcomes: list[Outcome] = []
     for part in pixels.chunks(scenes, 8):
         album = pupil.album(part, frames)
-        told = [ask(pupil.family.template, scene) for scene in part]
+        told = [ask(pupil.family, scene) for scene in part]
         rows = [row for place, one in enumerate(told) for row in pupil.asked(album, place, one)]
         batch, tensors = pupil.pack(album, rows)
         last = pupil.states(tensors)
@@ -95,8 +96,7 @@ def generated(loaded: Loaded, scenes: Sequence[Scene], frames: int = 1, batch: i
         # The seed picks the question: fixed, and spread over all kinds.
         asked = [scene.questions[scene.seed % len(scene.questions)] for scene in part]
         texts = [
-            prompts.official(loaded.family.template, scene.domain, one).text()
-            for scene, one in zip(part, asked, strict=True)
+            prompts.official(loaded.family, scene.domain, one).text() for scene, one in zip(part, asked, strict=True)
         ]
         shown = [pixels.picture(scene, frames) for scene in part]
         said = answer.new_tokens(loaded, inputs.encode(loaded, texts, shown, "left"), max_new_tokens=8)

@@ -7,6 +7,7 @@ template of the model family.
 
 from typing import NamedTuple
 
+from vlmscope.models.base import Family
 from vlmscope.world.scene import Question
 
 IMAGE = "<image>"
@@ -41,20 +42,21 @@ class Prompt(NamedTuple):
         return answer if self.tail.endswith("\n") else f" {answer}"
 
 
-def official(template: str, domain: str, question: Question) -> Prompt:
-    """The full prompt of a benchmark question inside a chat template."""
+def official(own: Family, domain: str, question: Question) -> Prompt:
+    """The full prompt of a benchmark question in a model's wording and template."""
     stem = f"{_ROLE if domain == 'ad' else ''}Question:"
-    return _around(template, stem, f" {question.text}", _tail(domain, question))
+    pieces = (f"{IMAGE}\n", stem, f" {question.text}", _tail(domain, question))
+    return _around(own.template, *(own.worded(piece) for piece in pieces))
 
 
 def plain(template: str, question: Question) -> Prompt:
     """The question alone inside a chat template; with the template `BARE` the prompt of recording runs."""
-    return _around(template, "", question.text, "")
+    return _around(template, f"{IMAGE}\n", "", question.text, "")
 
 
 def caption(template: str) -> Prompt:
     """The prompt that asks for a caption."""
-    return _around(template, "", DESCRIBE, "")
+    return _around(template, f"{IMAGE}\n", "", DESCRIBE, "")
 
 
 def options(question: Question) -> list[str]:
@@ -62,9 +64,9 @@ def options(question: Question) -> list[str]:
     return [f" {letter}:{choice} " for letter, choice in zip(LETTERS, question.choices, strict=True)]
 
 
-def _around(template: str, stem: str, question: str, tail: str) -> Prompt:
+def _around(template: str, head: str, stem: str, question: str, tail: str) -> Prompt:
     before, after = template.split("{prompt}")
-    return Prompt(f"{before}{IMAGE}\n", stem, question, tail + after)
+    return Prompt(before + head, stem, question, tail + after)
 
 
 def _tail(domain: str, question: Question) -> str:

@@ -26,7 +26,7 @@ def untrained(recipe: Recipe) -> Pupil:
     load.slim_imports()
     frame = body(recipe.body)
     kind = family(frame.family)
-    words = tokenizer.build(frame.special, kind.template)
+    words = tokenizer.build(frame.special, kind)
     config = frame.config(recipe, words)
     torch.manual_seed(recipe.seed)
     model = load.model_class(kind)(config)

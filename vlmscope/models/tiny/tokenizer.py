@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from vlmscope.models.base import Family
 from vlmscope.models.tiny import prompts
 from vlmscope.world.draw import draw
 from vlmscope.world.scene import DOMAINS
@@ -41,10 +42,10 @@ LLAMA = Special(("<unk>", "<s>", "<pad>", "</s>", prompts.IMAGE), named={"image_
 CLIP = replace(LLAMA, closes=True)
 
 
-def build(special: Special, template: str) -> PreTrainedTokenizerFast:
+def build(special: Special, own: Family) -> PreTrainedTokenizerFast:
     """A tokenizer whose decoding drops the first space, as Llama's does.
 
-    template   chat template around `{prompt}`; its words get tokens of their own
+    own    the family, for its chat template and wording; their words get tokens too
     """
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -54,7 +55,7 @@ def build(special: Special, template: str) -> PreTrainedTokenizerFast:
         ]
     )
     inner.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    inner.train_from_iterator(_words(inner, corpus(special, template)), _trainer(special))
+    inner.train_from_iterator(_words(inner, corpus(special, own)), _trainer(special))
     inner.post_processor = _around(inner, special)
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
@@ -69,15 +70,15 @@ def build(special: Special, template: str) -> PreTrainedTokenizerFast:
     )
 
 
-def corpus(special: Special, template: str) -> list[str]:
+def corpus(special: Special, own: Family) -> list[str]:
     """Every sort of line that the world and the prompts can hold."""
     lines = []
     for number in range(_CORPUS_SCENES):
         scene = draw(DOMAINS[number % len(DOMAINS)], _CORPUS_SEED + number)
         lines.append(scene.caption)
         for question in scene.questions:
-            lines += [question.text, question.answer, prompts.official(template, scene.domain, question).text()]
-    lines += [prompts.caption(template).text(), *prompts.LETTERS, *"0123456789"]
+            lines += [question.text, question.answer, prompts.official(own, scene.domain, question).text()]
+    lines += [prompts.caption(own.template).text(), *prompts.LETTERS, *"0123456789"]
     whole = "|".join(re.escape(token) for token in (*special.tokens, prompts.IMAGE))
     # Special tokens are cut out before the text is split, as the tokenizer itself will do.
     return sorted({part for line in lines for part in re.split(whole, line)})
