@@ -20,8 +20,9 @@ from pydantic import (
 )
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.settings import mmneuron
+from vlmscope.settings import mm_neurons, mmneuron
 from vlmscope.settings.base import Name, Section
+from vlmscope.settings.mm_neurons import MMNeurons
 from vlmscope.settings.mmneuron import MMNeuron
 
 Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
@@ -31,6 +32,9 @@ class Run(Section):
     """What `snakemake` without a target makes."""
 
     mmneuron: list[Name] = Field(["llava", "blip"], description="models whose domain neurons are studied")
+    mm_neurons: list[Name] = Field(
+        ["llava-llama2", "blip", "mplug-owl2"], description="models whose word-writing neurons are studied"
+    )
 
 
 class Model(Section):
@@ -160,6 +164,7 @@ class Config(Section):
     datasets: dict[Name, Dataset] = Field(description="catalogue of benchmarks")
     captures: dict[Name, Capture] = Field(description="catalogue of recording runs")
     mmneuron: MMNeuron = Field(description="system 1: domain-specific neurons")
+    mm_neurons: MMNeurons = Field(MMNeurons(), description="system 2: neurons that write a caption's words")
 
     @model_validator(mode="after")
     def _names_meet(self) -> "Config":
@@ -175,13 +180,13 @@ def _unknown_names(config: Config) -> list[str]:
         for key, capture in config.captures.items()
         for name in capture.data
     ]
-    wanted += mmneuron.names(config)
+    wanted += mmneuron.names(config) + mm_neurons.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
         if name not in known
     ]
-    return problems + mmneuron.problems(config)
+    return problems + mmneuron.problems(config) + mm_neurons.problems(config)
 
 
 # Name -> family and label of the models that lie in weights/.
@@ -214,6 +219,13 @@ def _default_tree() -> dict[str, Any]:
             "rs": {"kind": "rsvqa"},
             "com": {"kind": "vqav2"},
             "doc": {"kind": "docvqa"},
+            "sbu": {
+                "kind": "sbu",
+                "options": {"query": "describe the image."},
+                "splits": {"train": "train", "val": "valid"},
+                "scenes": {"train": 160, "val": 80},
+                "limit": {"train": 160, "val": 80},
+            },
         },
         "captures": {
             "domain_counts": {
@@ -225,9 +237,21 @@ def _default_tree() -> dict[str, Any]:
                     *({"site": "mlp_gate", "where": where} for where in ("all", "image", "text")),
                     *({"site": site} for site in ("vision_gate", "projector_gate", "qformer_gate", "query_gate")),
                 ],
-            }
+            },
+            "captions": {
+                "data": ["sbu"],
+                "prompt": "chat",
+                "run": "generate",
+                "max_new_tokens": 24,
+                "samples": 160,
+                "take": [
+                    {"site": "mlp_gate", "where": "emitting", "keep": "values"},
+                    {"site": "mlp_hidden", "where": "emitting", "keep": "values"},
+                ],
+            },
         },
         "mmneuron": mmneuron.DEFAULT,
+        "mm_neurons": mm_neurons.DEFAULT,
     }
 
 

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ def test_counts_come_in_the_order_of_the_domains():
 
 
 def test_datasets_and_checkpoints_are_chosen_by_source():
-    assert PATHS.datasets("drawn") == ["ad", "med", "rs", "com", "doc"]
+    assert PATHS.datasets("drawn") == ["ad", "med", "rs", "com", "doc", "sbu"]
     assert PATHS.datasets("download") == PATHS.datasets("folder") == []
     assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (list(PATHS.config.models), ["lingo-judge"])
 
@@ -89,7 +90,7 @@ def test_pickles_are_asked_for_only_where_a_release_is_converted():
     told = {"checkpoint": "authors/model", "revision": "v1", "family": "llava_llama2", "label": "L"}
     asked = {}
     for source in ("hub", "official"):
-        paths = layout.Paths(changed(models={"one": {**told, "source": source}}, run__mmneuron=[]))
+        paths = layout.Paths(changed(models__one={**told, "source": source}))
         asked[source] = json.loads(paths.hub_settings(names(model="one")))
         assert paths.checkpoints("hub", "official") == ["one", "lingo-judge"]
         assert paths.checkpoints("official") == (["one"] if source == "official" else [])
@@ -237,8 +238,20 @@ def test_effects_are_measured_under_a_condition_that_masks(condition):
         "results/mmneuron/llava/answers/com/none.parquet",
         "results/mmneuron/llava/lens_com_0.html",
         "results/mmneuron/llava/lens_com.csv",
-        "results/mmneuron/llava/effects/doc.parquet",
+        "results/mmneuron/llava/answers/com/masked.parquet",
+        "results/mmneuron/llava/scores/masked.parquet",
+        "results/mmneuron/llava/lens/com.parquet",
+        "results/mmneuron/llava/lens/com.curves.parquet",
+        "results/mmneuron/llava/lens/com.json",
+        "results/mmneuron/llava/examples/doc.parquet",
+        "results/mmneuron/llava/zeroed/doc.parquet",
+        "results/mmneuron/llava/effects/all.parquet",
+        "results/mmneuron/llava/varied/all.parquet",
         "results/mmneuron/llava/effects.csv",
+        "results/mmneuron/llava/neurons.parquet",
+        "results/mmneuron/llava15/lens_com.csv",
+        "results/mmneuron/llava15/fig2_pca.csv",
+        "results/mmneuron/llava15/answers/com/none.parquet",
         "all",
         "results/report/config.yaml",
     ],
@@ -258,9 +271,51 @@ def test_known_targets_pass(target):
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco_0.html", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco.csv", "domain 'coco'"),
+        ("results/mmneuron/llava/lens_com_7.html", "page '7'"),
+        ("results/mmneuron/llava/lens/coco.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/lens/coco.curves.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/lens/coco.json", "domain 'coco'"),
+        ("results/mmneuron/llava/examples/coco.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/zeroed/coco.parquet", "domain 'coco'"),
+        ("results/mmneuron/llava/effects/coco.parquet", "portion 'coco'"),
+        ("results/mmneuron/llava/effects/doc.parquet", "portion 'doc'"),
+        ("results/mmneuron/llava/varied/coco.parquet", "portion 'coco'"),
+        ("results/mmneuron/llava/scores/all.parquet", "part 'all'"),
+        ("results/mmneuron/llava/answers/com/all.parquet", "part 'all'"),
+        ("results/mmneuron/lingo-judge/table2.csv", "model 'lingo-judge'"),
+        ("results/data/rs/test.parquet", "split 'test'"),
     ],
 )
 def test_a_target_with_an_unknown_name_is_answered_with_the_known_ones(target, words):
     with pytest.raises(VlmscopeError, match=words) as caught:
         layout.check_targets(["all", target], config.default())
     assert caught.value.instead.startswith("one of: ")
+
+
+def test_portions_are_domains_where_each_has_a_job_of_its_own():
+    paper = changed(scale="paper")
+    layout.check_targets(["results/mmneuron/llava/effects/doc.parquet"], paper)
+    with pytest.raises(VlmscopeError, match="portion 'all'"):
+        layout.check_targets(["results/mmneuron/llava/effects/all.parquet"], paper)
+
+
+@pytest.mark.parametrize("file", ["table2.csv", "neurons.parquet", "examples/ad.parquet", "answers/ad/masked.parquet"])
+def test_neurons_of_a_family_without_modules_are_not_defined(file):
+    with pytest.raises(VlmscopeError, match="'llava15', which mmneuron does not define") as caught:
+        layout.check_targets([f"results/mmneuron/llava15/{file}"], config.default())
+    assert caught.value.where == "models.llava15.family: llava"
+    assert caught.value.instead == "a model of one of the families llava_next, instructblip: llava, blip"
+
+
+def test_every_file_that_a_rule_makes_per_name_has_a_shape():
+    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}"}
+    made = set()
+    for path in sorted((layout.ROOT / "rules").glob("*.smk")):
+        made |= set(
+            re.findall(r'"(results/(?:data|captures|mmneuron)/[^"]*\{[^"]*)"', path.read_text(encoding="utf-8"))
+        )
+    assert len(made) > 30
+    for pattern in made:
+        wildcards = set(re.findall(r"\{+\w+\}+", pattern.replace("{{", "{").replace("}}", "}"))) & named
+        example = re.sub(r"\{+(\w+)\}+", lambda found: "0" if found[1] == "number" else found[1], pattern)
+        assert len(layout._names_in(example)) >= len(wildcards), pattern

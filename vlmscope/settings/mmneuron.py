@@ -1,14 +1,10 @@
 """Settings of system 1, domain-specific neurons."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
 
-from vlmscope.settings.base import Name, Section, Share
-
-# Where a name stands, the name, the catalogue that must have it, what that is called.
-Reference = tuple[str, str, Iterable[str], str]
+from vlmscope.settings.base import Name, Reference, Section, Share
 
 
 class Identify(Section):

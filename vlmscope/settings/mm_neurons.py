@@ -1,0 +1,167 @@
+"""Settings of system 2, neurons that write a caption's words."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from vlmscope.settings.base import Name, Reference, Section, Share
+
+Activation = Literal["act_fn", "down_proj_input"]
+
+
+class Nouns(Section):
+    """Which words of a caption are looked at (mm_neurons.md 2.5)."""
+
+    backend: Literal["lexicon", "spacy", "nltk", "corenlp"] = Field(
+        "lexicon", description="tagger; lexicon: a list of words, the others where they are installed"
+    )
+    lexicon: str = Field("", description="text file with a noun per line (backend: lexicon); empty: the drawn world's")
+    model: str = Field("en_core_web_sm", description="model of the tagger (backend: spacy)")
+    server: str = Field("http://localhost:9000", description="address of the server (backend: corenlp)")
+    sentences: Literal["all", "first"] = Field("all", description="sentences looked at; first: as released")
+
+
+class Rank(Section):
+    """How neurons are scored and listed (mm_neurons.md 2.6, 2.10)."""
+
+    activations: list[Activation] = Field(
+        ["act_fn", "down_proj_input"],
+        min_length=1,
+        description="what counts as activation: after SiLU, as released, or the input of the down projection",
+    )
+    precision: Literal["float32", "official_fp16"] = Field(
+        "float32", description="official_fp16: projection and product rounded to half precision, as released"
+    )
+    fold_norm: bool = Field(False, description="multiply the unembedding by the gain of the final norm")
+    keep: int = Field(10_000, ge=1, description="neurons listed per noun, fewer where the model has fewer")
+    listed: int = Field(10, ge=1, description="neurons per noun in tables for people")
+    decode_k: int = Field(10, ge=1, le=100, description="tokens decoded per neuron, from either end")
+    reduce: Literal["max", "sum", "mean"] = Field(
+        "max", description="how the gradient baseline reduces over the image's positions"
+    )
+    seed: int = Field(42, ge=0, description="seed of the random baseline")
+
+
+class Maps(Section):
+    """Heat maps and masks (mm_neurons.md 2.7)."""
+
+    sizes: list[int] = Field(
+        [1, 10, 50, 100, 500, 1000], min_length=1, description="best neurons whose mean is drawn, one map each"
+    )
+    singles: int = Field(5, ge=0, description="best neurons drawn each by itself")
+    units: int = Field(1000, ge=1, description="best neurons whose activations at image tokens are kept")
+    percentile: float = Field(95.0, ge=0, le=100, description="pixels strictly above it stay visible in the mask")
+    interpolation: Literal["official", "centre"] = Field(
+        "official", description="official: anchored at the corner; centre: at the centres of the patches"
+    )
+    images: int = Field(20, ge=0, description="images whose maps are written as pictures")
+
+
+class Shuffle(Section):
+    """Image tokens in another order (mm_neurons.md 2.8)."""
+
+    permutations: int = Field(1, ge=0, description="orders per image")
+    modes: list[Literal["free", "forced"]] = Field(
+        ["free", "forced"], min_length=1, description="free: a new caption; forced: the original caption is read"
+    )
+    images: int = Field(40, ge=1, description="images that are shuffled")
+    seed: int = Field(42, ge=0, description="seed of the orders, with the sample's name")
+
+
+class Measures(Section):
+    """Tables of the measures (mm_neurons.md 6)."""
+
+    k: list[int] = Field([1, 10, 50, 100], min_length=1, description="sizes of the neuron sets that are compared")
+    m_images: list[int] = Field([2, 3, 5], min_length=1, description="fewest images of a noun across images")
+    references: list[Literal["noun", "caption", "dataset"]] = Field(
+        ["noun", "caption"], min_length=1, description="what decoded tokens are compared with"
+    )
+    bertscore: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
+    moverscore: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
+    bleurt: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
+    bootstrap: int = Field(10_000, ge=10, description="resamples of the images behind intervals")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+
+
+class Perturb(Section):
+    """Noise on the output weights of neurons (mm_neurons.md 2.9)."""
+
+    sigmas: list[float] = Field([0.5, 1.0], min_length=1, description="standard deviations of the noise")
+    sigma_mode: Literal["absolute", "relative"] = Field(
+        "relative", description="relative: times the root mean square of the neuron's output weights"
+    )
+    k: list[int] = Field([1, 5, 10, 50], min_length=1, description="how many neurons get noise")
+    images: int = Field(20, ge=1, description="images whose nouns are tested")
+    draws: int = Field(10, ge=1, description="draws of random neurons, and as many that keep the layers of the best")
+    seed: int = Field(42, ge=0, description="seed of noise and draws")
+
+
+class Pair(Section):
+    """An edit of one word into another."""
+
+    source: str = Field(description="word that captions hold")
+    target: str = Field(description="word that they should hold instead")
+
+
+class Edit(Section):
+    """Editing weights so that one word becomes another (mm_neurons.md 2.11); all methods are ours."""
+
+    pairs: list[Pair] = Field([], description="edits that are made")
+    methods: list[Literal["closed_form", "optimise", "activation_shift"]] = Field(
+        ["closed_form", "optimise", "activation_shift"], min_length=1, description="how"
+    )
+    neurons: int = Field(5, ge=1, description="best neurons of the source word that are changed")
+    images: int = Field(5, ge=1, description="images with the source word that an edit is made from")
+    tested: int = Field(30, ge=1, description="other images, with and without the source word, it is tested on")
+    without_last: int = Field(0, ge=0, description="last layers left out of the candidates")
+    margin: float = Field(4.0, description="rise of the target's logit over the source's (closed_form)")
+    steps: int = Field(50, ge=1, description="most steps (optimise)")
+    rate: float = Field(5e-3, gt=0, description="learning rate (optimise)")
+    stop: Share = Field(0.9, description="probability of the target at which it stops (optimise)")
+    alpha: float = Field(1.0, ge=0, description="weight of the change at earlier positions (optimise)")
+    beta: float = Field(10.0, ge=0, description="weight against saying the target twice (optimise)")
+    gamma: float = Field(0.1, ge=0, description="weight of the size of the change (optimise)")
+    strength: float = Field(10.0, description="factor of the direction that is added (activation_shift)")
+    seed: int = Field(42, ge=0, description="seed of the choice of images")
+
+
+class Exchange(Section):
+    """Files of the released code."""
+
+    images: int = Field(20, ge=1, description="images whose results are written in the released layout")
+
+
+class MMNeurons(Section):
+    """Settings of system 2."""
+
+    capture: Name = Field("captions", description="capture that supplies captions and activations")
+    dataset: Name = Field("sbu", description="dataset of that capture")
+    nouns: Nouns = Field(Nouns(), description="words that are looked at")
+    rank: Rank = Field(Rank(), description="scores and lists")
+    maps: Maps = Field(Maps(), description="heat maps and masks")
+    shuffle: Shuffle = Field(Shuffle(), description="image tokens in another order")
+    measures: Measures = Field(Measures(), description="tables of the measures")
+    perturb: Perturb = Field(Perturb(), description="noise on neurons")
+    edit: Edit = Field(Edit(), description="edits of one word into another")
+    exchange: Exchange = Field(Exchange(), description="files of the released code")
+
+
+def names(config: Any) -> list[Reference]:
+    """References to the catalogues."""
+    own = config.mm_neurons
+    wanted: list[Reference] = [("run.mm_neurons", name, config.models, "models") for name in config.run.mm_neurons]
+    wanted += [("mm_neurons.capture", own.capture, config.captures, "captures")]
+    return [*wanted, ("mm_neurons.dataset", own.dataset, config.datasets, "datasets")]
+
+
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    own, found = config.mm_neurons, []
+    if own.capture in config.captures and own.dataset not in config.captures[own.capture].data:
+        found.append(f"mm_neurons.dataset must be one of captures.{own.capture}.data")
+    if max([*own.maps.sizes, own.maps.singles]) > own.maps.units:
+        found.append("mm_neurons.maps.units must be at least the largest of mm_neurons.maps.sizes and singles")
+    return found
+
+
+DEFAULT: dict[str, Any] = {}
