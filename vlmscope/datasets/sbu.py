@@ -6,11 +6,11 @@ from the pictures that are there (mm_neurons.md 5).
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import polars as pl
@@ -104,7 +104,7 @@ def prompt(sample: Sample, style: str) -> str:
 
 def base_name(url: str) -> str:
     """What the official loader calls the picture of a link: the last part of its path."""
-    return PurePosixPath(urlsplit(url).path).name
+    return re.split("[?#]", url)[0].rpartition("/")[2]
 
 
 def deal(n: int, sizes: Mapping[str, int], seed: int = 2023) -> dict[str, np.ndarray]:
