@@ -5,6 +5,7 @@ python -m vlmscope show FILE...       tables as text
 python -m vlmscope sites NAME [FILE]  named places in the forward pass of a family or model; models of FILE too
 python -m vlmscope check [FILE]       whether the configuration holds together when FILE is laid over the default
 python -m vlmscope config             rewrite config.yaml and config.schema.json from vlmscope/config.py
+python -m vlmscope cards              rewrite the cards of the embedded models from what was measured of them
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "file", nargs="?", default="config.yaml", type=Path
     )
     verbs.add_parser("config", help="rewrite config.yaml and config.schema.json")
+    verbs.add_parser("cards", help="rewrite the cards of the embedded models")
     chosen = parser.parse_args(arguments)
     try:
         print(VERBS[chosen.verb](chosen))
@@ -111,12 +113,19 @@ def _config(chosen: argparse.Namespace) -> str:
     return "config.yaml and config.schema.json are written."
 
 
+def _cards(chosen: argparse.Namespace) -> str:
+    from vlmscope.models.tiny import card
+
+    return "\n".join(map(str, card.reprint(Path("weights")))) + "\nare written."
+
+
 VERBS = {
     "inspect": _inspect,
     "show": lambda chosen: _tables(chosen.file),
     "sites": _sites,
     "check": _check,
     "config": _config,
+    "cards": _cards,
 }
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The model card: what the model is, how good it is, and what was put into it on purpose."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from vlmscope.models.base import family
 from vlmscope.models.tiny.bodies.base import body
-from vlmscope.models.tiny.recipe import Recipe
+from vlmscope.models.tiny.recipe import RECIPES, Recipe
 from vlmscope.world.scene import DOMAINS
 
 _NAMES = {
@@ -14,8 +16,10 @@ _NAMES = {
     "com": "everyday scenes",
     "doc": "documents",
 }
+_MEANS = ("domains", "unseen", "generated", "plain", "blind_domains", "captions")
 _COLUMNS = {
     "domains": "all questions",
+    "unseen": "unseen",
     "generated": "through `generate`",
     "plain": "plain prompt",
     "blind_domains": "blind",
@@ -34,6 +38,21 @@ def page(name: str, recipe: Recipe, about: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def reprint(weights: Path) -> list[Path]:
+    """Cards and overview of the shipped models, written anew from what was measured; the files."""
+    told = {path.parent.name: path for path in sorted(weights.glob("*/measured.json"))}
+    pages = {
+        path.with_name("README.md"): page(name, RECIPES[name], json.loads(path.read_text(encoding="utf-8")))
+        for name, path in told.items()
+    }
+    told |= {path.stem: path for path in sorted(weights.glob("seeds/*.json"))}
+    measured = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in told.items()}
+    pages[weights / "README.md"] = overview(measured)
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+    return list(pages)
+
+
 def overview(told: dict[str, dict[str, Any]]) -> str:
     """All embedded models side by side, in Markdown.
 
@@ -43,23 +62,29 @@ def overview(told: dict[str, dict[str, Any]]) -> str:
     rows = []
     for name, one in sorted(spoken.items()):
         right = [one["domains"][domain] for domain in DOMAINS]
-        means = [_mean(one[part]) for part in ("domains", "generated", "plain", "blind_domains", "captions")]
+        means = [_mean(one[part]) for part in _MEANS]
         rows.append((f"`{name}`", *map(_percent, (*right, *means)), f"{one['cpu_seconds'] / 60:.0f}"))
-    head = ("model", *(_NAMES[domain] for domain in DOMAINS), "mean", "`generate`", "plain", "blind", "captions", "min")
-    pairs = [(f"`{name}`", _percent(one["retrieval"])) for name, one in sorted(told.items()) if "retrieval" in one]
+    short = ("mean", "unseen", "`generate`", "plain", "blind", "captions", "min")
+    head = ("model", *(_NAMES[domain] for domain in DOMAINS), *short)
+    pairs = [
+        (f"`{name}`", _percent(one["retrieval"]), _percent(one["unseen_retrieval"]))
+        for name, one in sorted(told.items())
+        if "retrieval" in one
+    ]
     return f"""# The embedded models
 
 Trained from nothing on the drawn world; each folder has a card of its own. Exact match in percent on scenes that were
-never trained on, official prompts, every question; *mean* over the domains, then the means of: one question per scene
-through `generate`, the question alone in the chat template, a blind guesser, whole captions. *min*: minutes of training
-on one core, without a borrowed tower. Models named after a seed are not shipped (`snakemake
+never trained on, official prompts, every question; *mean* over the domains, then the means of: other scenes, *unseen*
+when the recipes were chosen (the first ones were looked at for that), one question per scene through `generate`, the
+question alone in the chat template, a blind guesser, whole captions. *min*: minutes of training on one core, without a
+borrowed tower or decoder. Models named after a seed are not shipped (`snakemake
 results/models/NAME/trained/model.safetensors` makes them): they show how far results depend on the run.
 
 {_table(head, rows)}
 
 CLIP picks a picture's own caption among 32:
 
-{_table(("model", "right"), pairs)}
+{_table(("model", "right", "unseen"), pairs)}
 """
 
 
@@ -109,7 +134,8 @@ def _notes(recipe: Recipe, about: dict[str, Any]) -> str:
     lines = []
     if recipe.language:
         lines += [
-            "- *all questions*: every question of every scene under the official prompts, greedy, packed;",
+            "- *all questions*: every question of every scene under the official prompts, greedy, packed. Recipes were",
+            "  chosen by this number; *unseen* is the same on other scenes, first looked at afterwards;",
             "  *through `generate`*: one question per scene, asked with the processor and `generate`, as the workflow",
             "  does; *plain prompt*: the question alone inside the chat template.",
             "- *blind*: always the commonest answer to the question's wording, known beforehand. Results below it mean",
@@ -117,7 +143,10 @@ def _notes(recipe: Recipe, about: dict[str, Any]) -> str:
         ]
     lines.append("- *patches*: object patches that a linear readout of the tower names correctly.")
     if "retrieval" in about:
-        lines.append(f"- A picture's own caption is picked among 32 in {_percent(about['retrieval'])} of 100 cases.")
+        lines += [
+            f"- A picture's own caption is picked among 32 in {_percent(about['retrieval'])} of 100 cases; in",
+            f"  {_percent(about['unseen_retrieval'])} on scenes that had no part in choosing the recipe.",
+        ]
     if "frames" in about:
         lines += [
             f"- Driving questions over five joined frames: {_percent(about['frames'])} packed,",

@@ -17,6 +17,8 @@ from vlmscope.world.draw import draw
 from vlmscope.world.scene import DOMAINS, Scene
 
 Report = Callable[[str], None]
+# Recipes were chosen by what they reach on the scenes from `Recipe.fresh`; these were looked at afterwards only.
+UNSEEN = 4_000_000
 
 
 def recipe(name: str) -> Recipe:
@@ -84,7 +86,8 @@ def measured(numbers: Recipe, folder: Path, report: Report) -> dict[str, Any]:
     loaded, pupil = shelf.opened(numbers, folder)
     scenes = world(numbers.measured, numbers.fresh)
     if numbers.language is None:
-        return {"retrieval": tower.retrieval(pupil, scenes)}
+        unseen = tower.retrieval(pupil, world(numbers.measured, UNSEEN))
+        return {"retrieval": tower.retrieval(pupil, scenes), "unseen_retrieval": unseen}
     told, plain = measure.packed(pupil, scenes), measure.packed(pupil, scenes, measure.plain)
     said = measure.generated(loaded, scenes)
     asked = [one for one in told if one.kind != measure.CAPTION]
@@ -93,6 +96,7 @@ def measured(numbers: Recipe, folder: Path, report: Report) -> dict[str, Any]:
         "kinds": measure.accuracy(asked, measure.kind),
         "domain_kinds": measure.accuracy(asked, lambda one: f"{one.domain} {one.kind}"),
         "captions": measure.accuracy([one for one in told if one.kind == measure.CAPTION], measure.domain),
+        "unseen": unseen(pupil, numbers.measured),
         "plain": measure.accuracy([one for one in plain if one.kind != measure.CAPTION], measure.domain),
         "blind_domains": measure.blind(asked, measure.domain),
         "blind_kinds": measure.blind(asked, measure.kind),
@@ -108,6 +112,12 @@ def measured(numbers: Recipe, folder: Path, report: Report) -> dict[str, Any]:
         said_frames = measure.generated(loaded, driving, frames=pixels.FRAMES)
         about["generated_frames"] = measure.accuracy(said_frames, measure.domain)["ad"]
     return about
+
+
+def unseen(pupil: Pupil, number: int) -> dict[str, float]:
+    """Accuracy per domain on scenes that had no part in choosing the recipe."""
+    told = measure.packed(pupil, world(number, UNSEEN))
+    return measure.accuracy([one for one in told if one.kind != measure.CAPTION], measure.domain)
 
 
 @contextmanager
