@@ -162,7 +162,7 @@ def _summed(path: str, take: str, numbers: Sequence[int] | None) -> dict[str, An
                 raise VlmscopeError(
                     f"The capture has no take '{take}'.",
                     where=str(path),
-                    instead="add it under captures.*.take: " + _take_line(take),
+                    instead="add it under captures.*.take: " + take_line(take),
                 )
             group = file[take]
             for key, value in (
@@ -197,6 +197,7 @@ def _takes(file: h5py.File) -> str:
     return ", ".join(name for name in file if name != "samples")
 
 
-def _take_line(name: str) -> str:
+def take_line(name: str) -> str:
+    """How a take of that name is written in the configuration."""
     site, where, keep = name.split(".")[:3]
     return f"{{site: {site}, where: {where}, keep: {keep}}}"
