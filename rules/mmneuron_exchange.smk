@@ -106,7 +106,7 @@ rule mmneuron_export:
         settings=settings(
             domains="mmneuron.domains", family="models.{model}.family", snapshot="mmneuron.exchange.snapshot"
         ),
-        conditions=paths.conditions,
+        conditions=paths.condition_modules,
         code=code("mmneuron_export"),
     threads: 1
     resources:

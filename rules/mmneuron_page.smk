@@ -29,8 +29,8 @@ rule mmneuron_metrics:
     log:
         "logs/mmneuron_metrics/{model}.log",
     params:
-        settings=settings(evaluate="mmneuron.evaluate"),
-        conditions=paths.conditions,
+        settings=settings(bootstrap="mmneuron.evaluate.bootstrap", seed="mmneuron.evaluate.seed"),
+        conditions=paths.condition_modules,
         data=paths.table_data,
         code=code("mmneuron_metrics"),
     threads: 1
@@ -61,7 +61,10 @@ rule mmneuron_examples:
             kind="datasets.{domain}.kind",
             prompt=f"captures.{cfg.mmneuron.capture}.prompt",
             domains="mmneuron.domains",
-            examples="mmneuron.examples",
+            neurons="mmneuron.examples.neurons",
+            samples="mmneuron.examples.samples",
+            images="mmneuron.examples.images",
+            zeroed="mmneuron.examples.zeroed",
         ),
         code=code(
             "mmneuron_examples",
@@ -97,7 +100,7 @@ rule mmneuron_page:
     log:
         "logs/mmneuron_page/{model}.log",
     params:
-        settings=settings(domains="mmneuron.domains", family="models.{model}.family", examples="mmneuron.examples"),
+        settings=settings(domains="mmneuron.domains", family="models.{model}.family", pixels="mmneuron.examples.pixels"),
         look=settings(label="models.{model}.label", scale="scale"),
         kinds=paths.domain_kinds,
         code=code("mmneuron_page"),

@@ -13,6 +13,6 @@ with logged(snakemake.log[0]):
         judge=snakemake.input.judge,
         conditions=settings(snakemake.params.conditions),
         data=settings(snakemake.params.data),
-        **settings(snakemake.params.settings),
+        evaluate=settings(snakemake.params.settings),
     )
     tables.write(found, snakemake.output.table, versions.SCHEMA)

@@ -7,7 +7,7 @@ from typing import Any
 
 from vlmscope.config import Config, digest_ready, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.mmneuron import modules
+from vlmscope.mmneuron import metrics, modules
 from vlmscope.mmneuron.portions import Portions
 from vlmscope.models import base as families
 from vlmscope.models.convert.recipe import recipe
@@ -112,6 +112,11 @@ class Paths:
         rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]
         return digest_ready([[row.name, row.modules] for row in rows if row.modules])
 
+    def condition_modules(self, wildcards: Wildcards) -> str:
+        """Name and modules of the rows of table 2, the untouched one included, as canonical JSON."""
+        rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]
+        return digest_ready([{"name": row.name, "modules": row.modules} for row in rows])
+
     def domain_kinds(self, wildcards: Wildcards) -> str:
         """Benchmark format per domain, as canonical JSON."""
         return digest_ready({name: self.config.datasets[name].kind for name in self.config.mmneuron.domains})
@@ -155,6 +160,7 @@ def check_plan(config: Config) -> None:
     _check_catalogues(config)
     _check_sites(config)
     _check_recipes(config)
+    _check_domains(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -202,6 +208,17 @@ def _check_recipes(config: Config) -> None:
                 f"There is no recipe '{model.checkpoint}' for the family {model.family}.",
                 where=f"models.{key}.checkpoint (source: train)",
                 instead="one of: " + (", ".join(fitting) or "none yet; take source: folder or hub"),
+            )
+
+
+def _check_domains(config: Config) -> None:
+    """A domain is a benchmark of questions whose answers mmneuron can score."""
+    for name in config.mmneuron.domains:
+        if (kind := config.datasets[name].kind) not in metrics.KINDS:
+            raise VlmscopeError(
+                f"The dataset '{name}' ({kind}) has no answers that mmneuron could score.",
+                where="mmneuron.domains",
+                instead="datasets of a kind of: " + ", ".join(metrics.KINDS),
             )
 
 

@@ -122,6 +122,7 @@ def test_labels_are_not_among_what_masked_answers_depend_on():
         row["label"] = "another " + row["label"]
     relabelled = layout.Paths(changed(mmneuron__conditions=conditions))
     assert relabelled.masked_conditions(names(model="llava")) == PATHS.masked_conditions(names(model="llava"))
+    assert relabelled.condition_modules(names(model="llava")) == PATHS.condition_modules(names(model="llava"))
     assert relabelled.conditions(names(model="llava")) != PATHS.conditions(names(model="llava"))
 
 
@@ -205,6 +206,15 @@ def test_a_site_that_no_family_has_is_told():
         layout.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "mlp_gates"}]}))
     assert caught.value.where == "captures.more.take"
     assert "mlp_gate, " in caught.value.instead
+
+
+def test_a_dataset_without_answers_to_score_is_no_domain():
+    told = {"kind": "sbu", "scenes": {"train": 2, "val": 2}, "splits": {"train": "train", "val": "valid"}}
+    with pytest.raises(VlmscopeError, match=r"'captions' \(sbu\) has no answers") as caught:
+        layout.check_plan(
+            changed(datasets__captions=told, mmneuron__domains=["ad", "captions"], mmneuron__columns=["ad", "captions"])
+        )
+    assert (caught.value.where, "docvqa" in caught.value.instead) == ("mmneuron.domains", True)
 
 
 def test_a_model_that_is_not_run_needs_no_takes():

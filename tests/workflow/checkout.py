@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,17 +50,21 @@ class Checkout:
         return done
 
     def planned(self, assignment: str = "", targets: tuple[str, ...] = ALL) -> dict[str, int]:
-        """Rule -> number of jobs that a dry run lists, with one dotted key of the configuration set otherwise."""
+        """Rule -> number of jobs that a dry run lists, with dotted keys of the configuration set otherwise."""
         return job_stats(self.run(*targets, "-n", overlays=self.overlays(assignment)))
 
     def overlays(self, assignment: str) -> tuple[str, ...]:
-        """Configuration files of a run in which `a.b.c=value` holds."""
+        """Configuration files of a run in which `a.b.c=value` holds; `; ` stands between several."""
         if not assignment:
             return (SMALL,)
-        path, value = assignment.split("=", 1)
-        tree = yaml.safe_load(value)
-        for key in reversed(path.split(".")):
-            tree = {key: tree}
+        tree: dict[str, Any] = {}
+        for one in assignment.split("; "):
+            path, value = one.split("=", 1)
+            *above, last = path.split(".")
+            part = tree
+            for key in above:
+                part = part.setdefault(key, {})
+            part[last] = yaml.safe_load(value)
         (self.folder / "changed.yaml").write_text(yaml.safe_dump(tree))
         return (SMALL, "changed.yaml")
 

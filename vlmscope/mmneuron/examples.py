@@ -204,14 +204,14 @@ def from_files(
     loaded: Loaded, *, raw: str, samples: str, neurons: str, settings: Mapping[str, Any], batch: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Examples and effects of the page's neurons in one domain."""
-    own, benchmark = settings["examples"], base.load(settings["kind"])
+    benchmark = base.load(settings["kind"])
     picture = batches.picture_of(read_manifest(raw)["root"])
-    shown = chosen(masks.read(neurons, settings["domains"]), own["neurons"])
-    asked = once_per_picture(read(samples))[: own["samples"]]
+    shown = chosen(masks.read(neurons, settings["domains"]), settings["neurons"])
+    asked = once_per_picture(read(samples))[: settings["samples"]]
     prompt = shard.prompts(loaded, benchmark, settings["prompt"])
     stream = batches.prefill(loaded, asked, prompt, picture, batch)
-    found = peaks(loaded, asked, progress(stream, rounds(loaded, asked, batch), "batches"), shown, own["images"])
-    few = generate.questions(asked)[: own["zeroed"]]
+    found = peaks(loaded, asked, progress(stream, rounds(loaded, asked, batch), "batches"), shown, settings["images"])
+    few = generate.questions(asked)[: settings["zeroed"]]
     full = shard.prompts(loaded, benchmark, "chat")
     pairs = [(one, [few[row] for row in one.rows]) for one in batches.prefill(loaded, few, full, picture, batch)]
     effects = zeroed_table(loaded, pairs, shown) if pairs and shown else pl.DataFrame(schema=ZEROED)

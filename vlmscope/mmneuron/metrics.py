@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+# Benchmark formats whose answers are scored.
+KINDS = ("lingoqa", "pmc_vqa", "rsvqa", "vqav2", "docvqa")
 STAND_IN = "token_f1_stand_in"
 # The name of a real judge's scores, whichever checkpoint it is.
 JUDGED = "lingo-judge"

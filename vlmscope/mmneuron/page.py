@@ -54,7 +54,7 @@ def from_files(
         module: read_counts(dict(zip(domains, counts, strict=True)), modules.take_name(family, module))
         for module in modules.sites(family)
     }
-    captions, pictures = _pictures(shown, raws, samples, settings["examples"]["pixels"])
+    captions, pictures = _pictures(shown, raws, samples, settings["pixels"])
     places = {caption["sample"]: place for place, caption in enumerate(captions)}
     owners = _owners(masks.read(neurons, domains))
     data = {

@@ -122,7 +122,7 @@ def test_files_hold_examples_and_effects_of_the_chosen_neurons(shipped, asked, t
         "kind": "docvqa",
         "prompt": "simple",
         "domains": ["ad", "rs"],
-        "examples": {"neurons": 2, "samples": 5, "images": 2, "zeroed": 3, "pixels": 64},
+        **{"neurons": 2, "samples": 5, "images": 2, "zeroed": 3},
     }
     paths = {
         name: str(tmp_path / file)
@@ -138,5 +138,5 @@ def test_files_hold_examples_and_effects_of_the_chosen_neurons(shipped, asked, t
     assert moved["vision"] == 0
     assert moved["lang"] > 0
     assert moved["mmproj"] > 0
-    settings["examples"]["zeroed"] = 0
+    settings["zeroed"] = 0
     assert examples.from_files(shipped, **paths, settings=settings, batch=2)[1].is_empty()

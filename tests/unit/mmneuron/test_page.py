@@ -54,7 +54,7 @@ def made(tmp_path):
     columns = schemas.neurons(DOMAINS)
     owned = [("lang", 0, 0, "rs", 0.3, 0.4, 0.68), ("lang", 0, 0, "ad", 0.3, 0.4, 0.68)]
     tables.write(pl.DataFrame(owned, schema=columns, orient="row"), tmp_path / "n.parquet", columns)
-    settings = {"domains": DOMAINS, "family": "llava_next", "examples": {"pixels": 32}}
+    settings = {"domains": DOMAINS, "family": "llava_next", "pixels": 32}
     kinds = {"ad": "lingoqa", "rs": "rsvqa"}
     return page.from_files(neurons=str(tmp_path / "n.parquet"), **paths, settings=settings, kinds=kinds)
 

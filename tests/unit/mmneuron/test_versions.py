@@ -8,7 +8,7 @@ import pytest
 
 from vlmscope.datasets import base
 from vlmscope.metrics import judge
-from vlmscope.mmneuron import versions
+from vlmscope.mmneuron import metrics, versions
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.samples import Sample, table
 from vlmscope.store import tables
@@ -206,4 +206,5 @@ def test_the_table_has_a_line_per_condition_and_domain_with_intervals(tmp_path):
 
 
 def test_every_benchmark_has_two_versions():
-    assert {kind: len(versions.names(kind, "j")) for kind in base.kinds()} == dict.fromkeys(base.kinds(), 2)
+    assert {kind: len(versions.names(kind, "j")) for kind in metrics.KINDS} == dict.fromkeys(metrics.KINDS, 2)
+    assert set(metrics.KINDS) == {"lingoqa", *versions.PAIRS} <= set(base.kinds())

@@ -34,10 +34,7 @@ class Released:
     def answers(self, wildcards: Wildcards) -> list[str]:
         """Answer files of one domain: the untouched model's, or those of all masked conditions in their order."""
         family = self._family(wildcards)
-        rows = [
-            row for row in self.config.mmneuron.conditions[family] if bool(row.modules) == (wildcards.part != "none")
-        ]
-        return [self._below(names.answer_file(family, wildcards.domain, row.modules)) for row in rows]
+        return [self._below(names.answer_file(family, wildcards.domain, row.modules)) for row in self._rows(wildcards)]
 
     def conditions(self, wildcards: Wildcards) -> list[str]:
         """Names of the conditions behind `answers`, in the same order."""
