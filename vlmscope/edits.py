@@ -123,6 +123,48 @@ def changed(loaded: Loaded, changes: Sequence[Change]) -> Iterator[None]:
             handle.remove()
 
 
+@contextlib.contextmanager
+def shuffled(loaded: Loaded, inputs: Mapping[str, torch.Tensor], orders: Sequence[Sequence[int]]) -> Iterator[None]:
+    """Image embeddings in another order: image position p of row k holds what belongs to position orders[k][p].
+
+    inputs   `input_ids` and `attention_mask` of the prompts that run inside, padded as they will be
+    orders   one permutation per row, as long as the row has image positions
+    Everything else keeps its place: position numbers, masks, the flags of models with a branch per modality. Only
+    calls that hold the whole prompt are changed; a decoding step reads the prompt from its cache.
+    """
+    index = _moved(loaded, inputs, orders)
+
+    def order(value: torch.Tensor) -> torch.Tensor:
+        if value.shape[1] < index.shape[1]:
+            return value
+        own = index.to(value.device)[..., None].expand(-1, -1, value.shape[2])
+        return torch.cat([value.gather(1, own), value[:, index.shape[1] :]], 1)
+
+    site = loaded.family.site("embeds")
+    handle = _place(taps.module_at(loaded.model, site.path), site.side, order)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _moved(loaded: Loaded, inputs: Mapping[str, torch.Tensor], orders: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Which position each position reads, int64 [sample, token]."""
+    ids = inputs["input_ids"]
+    is_image = (ids == loaded.family.image_token(loaded.config)) & inputs["attention_mask"].bool()
+    index = torch.arange(ids.shape[1]).repeat(len(ids), 1)
+    for row, (mask, order) in enumerate(zip(is_image.cpu(), orders, strict=True)):
+        places, chosen = mask.nonzero().squeeze(1), torch.as_tensor(order, dtype=torch.long)
+        if not torch.equal(chosen.sort().values, torch.arange(len(places))):
+            raise VlmscopeError(
+                f"Row {row} has {len(places)} image positions, its order is no permutation of them.",
+                where="edits.shuffled",
+                instead=f"the numbers 0 to {len(places) - 1}, each once",
+            )
+        index[row, places] = places[chosen]
+    return index
+
+
 def _mixture(changes: Sequence[Change], site: str, layer: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """One factor and one summand per row and unit."""
     factor, summand = torch.ones(len(changes), 1, width), torch.zeros(len(changes), 1, width)

@@ -1,0 +1,126 @@
+"""Shuffled image tokens: greedy tokens and activations against those of the released code (golden README)."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vlmscope.capture import taps
+from vlmscope.edits import shuffled
+from vlmscope.models.base import family
+from vlmscope.models.load import Loaded, slim_imports
+
+HERE = Path(__file__).parent / "mm_neurons"
+IMAGES = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def llava():
+    """The tiny LLaVA; its image token, 0, does not occur in the folded text."""
+    slim_imports()
+    from transformers import LlavaForConditionalGeneration
+
+    kind = family("llava_llama2")
+    model = LlavaForConditionalGeneration.from_pretrained(HERE / "llava_tiny", dtype=torch.float32)
+    loaded = Loaded(model.eval().requires_grad_(False), None, kind, {})
+    told = json.loads((HERE / "llava_tiny" / "prompt.json").read_text())["input_ids_with_minus200"]
+    ids = [part for one in told for part in ([0] * 256 if one == -200 else [one])]
+    with np.load(HERE / "llava_tiny" / "pixels.npz") as file:
+        pixels = torch.from_numpy(file["pixel_values"])
+    with np.load(HERE / "llava_find.npz") as file:
+        return loaded, tensors(ids, pixels), dict(file)
+
+
+@pytest.fixture(scope="module")
+def owl():
+    """The tiny mPLUG-Owl2."""
+    slim_imports()
+    from vlmscope.models.owl2.modeling import MPLUGOwl2ForConditionalGeneration
+    from vlmscope.models.owl2.processing import expanded
+
+    model = MPLUGOwl2ForConditionalGeneration.from_pretrained(HERE / "mplug_owl2_tiny", dtype=torch.float32)
+    loaded = Loaded(model.eval().requires_grad_(False), None, family("mplug_owl2"), {})
+    with np.load(HERE / "mplug_owl2.npz") as file:
+        golden = dict(file)
+    return loaded, tensors(expanded(golden["input_ids"][0].tolist(), -200, 65), golden["pixel_values"]), golden
+
+
+def tensors(ids, pixels):
+    ids = torch.tensor([ids, ids])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.as_tensor(pixels)}
+
+
+def rows(inputs, *numbers):
+    return {name: value[[number - 1 for number in numbers]] for name, value in inputs.items()}
+
+
+def orders(golden, *numbers):
+    return [golden[f"act_fn_shuffle__img{number}__idx"] for number in numbers]
+
+
+@contextlib.contextmanager
+def gates(loaded):
+    """The gate of every layer at every forward: layer -> tensors [sample, token, unit]."""
+    seen = {}
+    site = loaded.family.site("mlp_gate")
+    layers = range(site.layers(loaded.config))
+    with taps.reading(loaded, site, layers, lambda layer, value: seen.setdefault(layer, []).append(value)):
+        yield seen
+
+
+def emitting(golden, number):
+    return golden[f"act_fn_shuffle__img{number}__last_activation"].astype(np.float32)
+
+
+def last(seen, row):
+    """[step, layer, unit] at the last position of each forward."""
+    return np.stack([np.stack([one[row, -1].numpy() for one in layer]) for layer in seen.values()], 1)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("numbers", [(1,), (2,), IMAGES])
+def test_llava_writes_the_official_tokens_from_the_official_activations(llava, numbers, cache):
+    loaded, inputs, golden = llava
+    given = rows(inputs, *numbers)
+    steps = 50 if cache else 6
+    with torch.inference_mode(), shuffled(loaded, given, orders(golden, *numbers)), gates(loaded) as seen:
+        written = loaded.model.generate(**given, max_new_tokens=steps, do_sample=False, use_cache=cache)
+    for row, number in enumerate(numbers):
+        wanted = golden[f"act_fn_shuffle__img{number}__out_ids"][:steps]
+        assert written[row, given["input_ids"].shape[1] :].tolist() == wanted.tolist()
+        np.testing.assert_allclose(last(seen, row), emitting(golden, number)[:steps], atol=1e-3)
+        image = np.stack([seen[layer][0][row, 52:308].numpy() for layer in seen])
+        official = golden[f"act_fn_shuffle__img{number}__image_token_activation"].astype(np.float32)
+        np.testing.assert_allclose(image, official, atol=1e-3)
+
+
+def test_one_pass_over_prompt_and_output_gives_the_official_activations(llava):
+    loaded, inputs, golden = llava
+    written = torch.from_numpy(np.stack([golden[f"act_fn_shuffle__img{number}__out_ids"] for number in IMAGES]))
+    ids = torch.cat([inputs["input_ids"], written], 1)
+    given = inputs | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.inference_mode(), shuffled(loaded, given, orders(golden, *IMAGES)), gates(loaded) as seen:
+        loaded.model(**given, use_cache=False)
+    for row, number in enumerate(IMAGES):
+        found = np.stack([seen[layer][0][row, inputs["input_ids"].shape[1] - 1 : -1].numpy() for layer in seen], 1)
+        np.testing.assert_allclose(found, emitting(golden, number), atol=1e-3)
+
+
+@pytest.mark.parametrize("numbers", [(1,), (2,), IMAGES])
+def test_mplug_owl2_keeps_its_flags_and_gives_the_official_logits(owl, numbers):
+    loaded, inputs, golden = owl
+    given = rows(inputs, *numbers)
+    with torch.inference_mode(), shuffled(loaded, given, orders(golden, *numbers)), gates(loaded) as seen:
+        logits = loaded.model(**given).logits
+        # The released code fails at the second step; ours goes on.
+        written = loaded.model.generate(**given, max_new_tokens=3, do_sample=False)
+    for row, number in enumerate(numbers):
+        key = f"act_fn_shuffle__img{number}__"
+        np.testing.assert_allclose(logits[row], golden[key + "logits"][0], atol=2e-5)
+        assert written[row, given["input_ids"].shape[1] :].tolist()[0] == golden[key + "out_ids"][0]
+        first = {layer: values[:1] for layer, values in seen.items()}
+        np.testing.assert_allclose(last(first, row), emitting(golden, number), atol=1e-3)
+    assert written.shape[1] == given["input_ids"].shape[1] + 3
