@@ -43,7 +43,9 @@ SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"
 TORCH = re.compile(
     r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/weights\.py|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes; reads files of the released code, which are PyTorch's.
-    r"|mmneuron/(perturb|lens|embed|examples|exchange/tensors)\.py)"
+    r"|mmneuron/(perturb|lens|embed|examples|exchange/tensors)\.py"
+    # Deviation: products of weights, gradients and parts of logits.
+    r"|mm_neurons/(words|scores|rank|gradient|attribution)\.py)"
 )
 # transformers costs seconds: outside of training it is imported inside functions.
 # Deviation: our own model classes inherit from its classes; only loading such a model imports them.

@@ -73,6 +73,7 @@ class _Table:
         self.seen: set[Key] = set()
 
     def add(self, entry: Entry) -> None:
+        """A list that waits to be written."""
         key = entry.sample, entry.noun
         if key in self.seen:
             raise VlmscopeError(f"The noun '{entry.noun}' of {entry.sample} is listed twice.", where=self.group.name)

@@ -78,6 +78,7 @@ class Family:
     norm, head         module paths of the final norm and the unembedding, for lenses; "" where no text is written
     alike              pictures of (width, height) may share a batch where this is the same, asked as above
     without            site of `SITES` that there is none of -> why
+    norm_offset        what the final norm adds to its weight: 1 where the weight is the gain less 1
     """
 
     name: str
@@ -90,6 +91,7 @@ class Family:
     norm: str
     head: str
     without: Mapping[str, str] = field(default_factory=dict)
+    norm_offset: float = 0.0
     wording: Mapping[str, str] = field(default_factory=dict)
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 

@@ -46,5 +46,6 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.language_model.norm",
     head="lm_head",
+    norm_offset=1.0,
     without={"projector_gate": "its projector is a single matrix"},
 )

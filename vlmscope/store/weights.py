@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -16,10 +17,13 @@ class Weights:
     Files name modules as the library did when they were written: `language_model.model.norm` is now
     `model.language_model.norm`. The weight with the longest common end is taken, and of several the one that shares
     most parts.
+
+    dtype   precision in which the model reads them, float16 for example; "" for that of the files
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, dtype: str = "") -> None:
         self.folder = Path(folder)
+        self.dtype = getattr(torch, dtype) if dtype else None
         self.files: dict[str, Path] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             with safe_open(path, "pt") as file:
@@ -30,7 +34,7 @@ class Weights:
         """The weight of the first of these modules that the folder has: a tied head is that of the embeddings."""
         name = self.name(*paths)
         with safe_open(self.files[name], "pt") as file:
-            return file.get_tensor(name)
+            return file.get_tensor(name).to(self.dtype)
 
     def name(self, *paths: str) -> str:
         """Its name in the file."""
