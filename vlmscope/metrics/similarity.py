@@ -1,0 +1,146 @@
+"""Likeness of two short texts from the vectors of their tokens: BERTScore, MoverScore, cosine (mm_neurons.md 6).
+
+Notation: c_i and r_j vectors of the tokens of a candidate and a reference, all of length one; p_i and q_j their
+weights, each adding up to one.
+    BERTScore    P = sum_i p_i max_j c_i r_j, R = sum_j q_j max_i c_i r_j, F1 their harmonic mean
+    MoverScore   1 / (1 + D), D = min_F sum_ij F_ij |c_i - r_j|, rows of F adding up to p, columns to q
+Vectors may come from a language model or be those of single tokens: the scores are then named after that.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Transport problems that are solved as one: much of a solver's time is spent before it begins.
+TOGETHER = 40
+
+
+class Encoded(NamedTuple):
+    """A text as vectors.
+
+    vectors   float32 [token, d]   of length one
+    ids       int64 [token]        numbers of the tokens
+    begins    bool [token]         words or first pieces of words; marks, later pieces and special tokens are none
+    special   bool [token]         tokens that the model adds
+    """
+
+    vectors: np.ndarray
+    ids: np.ndarray
+    begins: np.ndarray
+    special: np.ndarray
+
+
+def normed(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length one, float32; those of length zero stay."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-30)).astype(np.float32)
+
+
+def bert_f1(candidate: Encoded, reference: Encoded) -> float:
+    """BERTScore F1, every token of one weight, no rescaling; 0 when a text is empty.
+
+    Special tokens have no weight but may be matched, as in the bert-score package. What pads a batch is never matched
+    [differs: mm_neurons.md 6]; the package matches it with a similarity of 0.
+    """
+    if candidate.special.all() or reference.special.all():
+        return 0.0
+    alike = candidate.vectors @ reference.vectors.T
+    precision = float(alike.max(axis=1)[~candidate.special].mean())
+    recall = float(alike.max(axis=0)[~reference.special].mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def cosine(candidate: Encoded, reference: Encoded) -> float:
+    """Cosine of the mean vectors of both texts; NaN when a text is empty."""
+    one, other = (text.vectors[~text.special] for text in (candidate, reference))
+    if not len(one) or not len(other):
+        return math.nan
+    return float(normed(one.mean(axis=0)) @ normed(other.mean(axis=0)))
+
+
+# ---- MoverScore --------------------------------------------------------------------------------------------------
+
+
+def rarity(texts: Iterable[Encoded]) -> dict[int, float]:
+    """Weight of every token: log((N + 1) / (n + 1)), n of the N texts have it."""
+    texts = list(texts)
+    having = Counter(token for text in texts for token in set(text.ids.tolist()))
+    return {token: math.log((len(texts) + 1) / (count + 1)) for token, count in having.items()}
+
+
+def shares(text: Encoded, weights: Mapping[int, float]) -> np.ndarray:
+    """Weights of a text's tokens, adding up to one: float64 [token]; all 0 where no token counts.
+
+    weights   by token, see `rarity`; later pieces of words, marks and what is in every text count nothing
+    """
+    raw = np.array([weights[token] for token in text.ids.tolist()], dtype=np.float64).reshape(-1) * text.begins
+    return raw / raw.sum() if raw.sum() else raw
+
+
+def mover(
+    pairs: Sequence[tuple[Encoded, Encoded]], weights: tuple[Mapping[int, float], Mapping[int, float]]
+) -> np.ndarray:
+    """MoverScore of words (unigrams) per pair of candidate and reference: float64 [pair], NaN where nothing counts.
+
+    weights   of the candidates' tokens and of the references'
+
+    That is the second form of the authors' code; it scores 1 where nothing counts [differs: mm_neurons.md 6].
+    """
+    problems = {}
+    for place, (candidate, reference) in enumerate(pairs):
+        given, wanted = shares(candidate, weights[0]), shares(reference, weights[1])
+        if given.any() and wanted.any():
+            cost = _apart(candidate.vectors[given > 0], reference.vectors[wanted > 0])
+            problems[place] = cost, given[given > 0], wanted[wanted > 0]
+    found = np.full(len(pairs), np.nan)
+    found[list(problems)] = 1 / (1 + transport(list(problems.values())))
+    return found
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Euclidean distances of vectors, float64 [one, other]."""
+    gaps = one.astype(np.float64)[:, None] - other.astype(np.float64)[None]
+    return np.linalg.norm(gaps, axis=-1)
+
+
+def transport(problems: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Least cost of moving one distribution onto another, per problem: float64 [problem]; exact.
+
+    problems   cost [i, j], what is there [i], what is wanted [j]; both add up to one
+    """
+    least = np.zeros(len(problems))
+    hard = []
+    for place, (cost, given, wanted) in enumerate(problems):
+        if 1 in cost.shape:
+            # Where one side is a single place there is but one way.
+            least[place] = float(given @ cost @ wanted)
+        else:
+            hard.append(place)
+    for start in range(0, len(hard), TOGETHER):
+        part = hard[start : start + TOGETHER]
+        least[part] = _solved([problems[place] for place in part])
+    return least
+
+
+def _solved(problems: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The same by one linear program over all problems."""
+    from scipy import optimize, sparse
+
+    blocks, bounds = [], []
+    for cost, given, wanted in problems:
+        rows, columns = cost.shape
+        leave = sparse.kron(sparse.eye_array(rows), np.ones((1, columns)))
+        arrive = sparse.kron(np.ones((1, rows)), sparse.eye_array(columns))
+        blocks.append(sparse.vstack([leave, arrive]))
+        bounds += [given, wanted]
+    flat = np.concatenate([cost.ravel() for cost, _, _ in problems])
+    found = optimize.linprog(
+        flat, A_eq=sparse.block_diag(blocks, format="csr"), b_eq=np.concatenate(bounds), method="highs"
+    )
+    if found.x is None:
+        raise ArithmeticError(f"optimal transport: {found.message}")
+    ends = np.cumsum([cost.size for cost, _, _ in problems])
+    return np.array([part.sum() for part in np.split(found.x * flat, ends[:-1])])
