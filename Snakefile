@@ -40,6 +40,7 @@ localrules:
     mmneuron_figures,
     mmneuron_look,
     data_fetch,
+    data_links,
     data_folder,
     model_fetch,
     model_resolve,

@@ -3,6 +3,7 @@
 # NEEDS     nothing (drawn), the network (download), or a folder of yours (folder)
 # MAKES     results/data/{dataset}/raw.json        where the official files lie, and their digest
 #           results/data/{dataset}/{split}.parquet sample table, vlmscope/samples.py
+#           results/data/{dataset}/dead_links.csv  links that lead to no picture (download of a list of links)
 # SETTINGS  datasets
 
 
@@ -38,7 +39,7 @@ rule data_fetch:
     output:
         "results/data/{dataset}/raw.json",
     wildcard_constraints:
-        dataset=flow.one_of(paths.datasets("download")),
+        dataset=flow.one_of(paths.downloads(linked=False)),
     log:
         "logs/data_fetch/{dataset}.log",
     params:
@@ -52,6 +53,31 @@ rule data_fetch:
         "../envs/cpu.yaml"
     script:
         "../scripts/data_fetch.py"
+
+
+rule data_links:
+    """Download a list of links and the pictures behind them until there are enough; what was found is frozen."""
+    input:
+        os.path.join(workflow.basedir, "vlmscope", "datasets", "sources.toml"),
+    output:
+        raw="results/data/{dataset}/raw.json",
+        dead="results/data/{dataset}/dead_links.csv",
+    wildcard_constraints:
+        dataset=flow.one_of(paths.downloads(linked=True)),
+    log:
+        "logs/data_links/{dataset}.log",
+    params:
+        settings=settings(splits="datasets.{dataset}.splits"),
+        deal=paths.deal,
+        code=code("data_links"),
+        folder=paths.raw_folder,
+    threads: 1
+    resources:
+        **cpu(minutes=720),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/data_links.py"
 
 
 rule data_folder:

@@ -16,6 +16,8 @@ from vlmscope.models.tiny.recipe import RECIPES
 ROOT = Path(__file__).resolve().parents[1]
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
 FORMATS = Path(__file__).with_name("datasets")
+# Formats whose pictures lie behind a list of links, and the options of their readers that say which are fetched.
+LINKED = {"sbu": ("train", "valid", "test", "seed")}
 
 # Snakemake hands a wildcards object; only attribute access is used.
 Wildcards = Any
@@ -46,6 +48,15 @@ class Paths:
     def datasets(self, source: str) -> list[str]:
         """Datasets that come from this source."""
         return [name for name, one in self.config.datasets.items() if one.source == source]
+
+    def downloads(self, linked: bool) -> list[str]:
+        """Datasets to fetch whose pictures come from a list of links, or those that come as archives."""
+        return [name for name in self.datasets("download") if (self.config.datasets[name].kind in LINKED) == linked]
+
+    def deal(self, wildcards: Wildcards) -> str:
+        """Options that say which pictures of a list of links are fetched, as canonical JSON."""
+        one = self.config.datasets[wildcards.dataset]
+        return digest_ready({key: one.options[key] for key in LINKED[one.kind] if key in one.options})
 
     def checkpoints(self, *sources: str) -> list[str]:
         """Models and judges that come from these sources."""

@@ -54,6 +54,15 @@ def test_datasets_and_checkpoints_are_chosen_by_source():
     assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (list(PATHS.config.models), ["lingo-judge"])
 
 
+def test_pictures_behind_links_have_a_rule_of_their_own():
+    paths = layout.Paths(changed(datasets__sbu__source="download", datasets__com__source="download"))
+    assert (paths.downloads(linked=True), paths.downloads(linked=False)) == (["sbu"], ["com"])
+    assert paths.deal(names(dataset="sbu")) == "{}"
+    options = {"query": "what?", "train": 5, "seed": 1}
+    paths = layout.Paths(changed(datasets__sbu__options=options))
+    assert paths.deal(names(dataset="sbu")) == '{"seed":1,"train":5}'
+
+
 def test_a_dataset_lies_in_its_root_or_below_the_results():
     paths = layout.Paths(changed(datasets__ad__root="/data/lingoqa"))
     assert paths.raw_folder(names(dataset="ad")) == "/data/lingoqa"

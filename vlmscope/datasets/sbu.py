@@ -26,6 +26,8 @@ SPLITS = ("train", "valid", "test")
 SOURCE = "https://www.cs.rice.edu/~vo9/sbucaptions/"
 LINKS = "sbu-captions-all.json"
 MANIFEST = "manifest.parquet"
+SIZES = {"train": 1000, "valid": 200, "test": 200}
+SEED = 2023
 QUERY = "Describe the image in few words."
 # One row per link that was asked for: first the splits, each in its order, then links that are in none.
 #   row      place in the lists of sbu-captions-all.json
@@ -56,10 +58,10 @@ def read(
     name: str,
     limit: int | None = None,
     query: str = QUERY,
-    train: int = 1000,
-    valid: int = 200,
-    test: int = 200,
-    seed: int = 2023,
+    train: int = SIZES["train"],
+    valid: int = SIZES["valid"],
+    test: int = SIZES["test"],
+    seed: int = SEED,
 ) -> Iterator[Sample]:
     """One row per picture; the answer is {caption, in_picture}, the latter null where nobody knows what is shown.
 
@@ -68,7 +70,7 @@ def read(
     seed                of the deal: they only count where there is no manifest
     """
     base.check_split(split, SPLITS, name)
-    links = _links(root)
+    links = lists(root)
     sizes = {"train": train, "valid": valid, "test": test}
     chosen = _frozen(root, links, split) if (root / MANIFEST).is_file() else _dealt(root, links, split, sizes, seed)
 
@@ -92,9 +94,9 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
     # In the order of the splits, whichever was written last.
     rank = pl.col("split").replace_strict(SPLITS, range(len(SPLITS)), return_dtype=pl.Int64)
     whole = whole.sort(rank, maintain_order=True).with_columns(row=pl.int_range(pl.len()))
-    lists = {LISTS[column]: whole[column].to_list() for column in LISTS}
+    content = {LISTS[column]: whole[column].to_list() for column in LISTS}
     table = base.write_table(whole.select(SCHEMA.keys()), root / MANIFEST)
-    return [*pictures, base.write_json(lists, root / LINKS), table]
+    return [*pictures, base.write_json(content, root / LINKS), table]
 
 
 def prompt(sample: Sample, style: str) -> str:
@@ -107,7 +109,7 @@ def base_name(url: str) -> str:
     return re.split("[?#]", url)[0].rpartition("/")[2]
 
 
-def deal(n: int, sizes: Mapping[str, int], seed: int = 2023) -> dict[str, np.ndarray]:
+def deal(n: int, sizes: Mapping[str, int], seed: int = SEED) -> dict[str, np.ndarray]:
     """Places in a list of `n` pictures that each split gets, int64, in the order of the split."""
     # The legacy generator is the one of the official loader.
     order = np.random.RandomState(seed).permutation(n)
@@ -115,7 +117,7 @@ def deal(n: int, sizes: Mapping[str, int], seed: int = 2023) -> dict[str, np.nda
     return {split: order[end - size : end] for (split, size), end in zip(sizes.items(), ends, strict=True)}
 
 
-def _links(root: Path) -> dict[str, list]:
+def lists(root: Path) -> dict[str, list]:
     """The parallel lists of the benchmark, by their names there."""
     path = root / LINKS
     content = base.read_json(path, SOURCE)
@@ -192,6 +194,6 @@ def _others(root: Path, split: str) -> pl.DataFrame:
     """What was drawn for the other splits."""
     if not ((root / MANIFEST).is_file() and (root / LINKS).is_file()):
         return pl.DataFrame(schema=SCHEMA | DRAWN)
-    table, links = base.read_table(root / MANIFEST, list(SCHEMA), SOURCE), _links(root)
+    table, links = base.read_table(root / MANIFEST, list(SCHEMA), SOURCE), lists(root)
     more = pl.DataFrame({column: links[LISTS[column]] for column in DRAWN}, schema=DRAWN)
     return table.hstack(more).filter(pl.col("split") != split)
