@@ -79,6 +79,7 @@ class Family:
     alike              pictures of (width, height) may share a batch where this is the same, asked as above
     without            site of `SITES` that there is none of -> why
     norm_offset        what the final norm adds to its weight: 1 where the weight is the gain less 1
+    flags              argument by which the decoder is told which embeddings are a picture's; "" where it does not ask
     """
 
     name: str
@@ -91,8 +92,9 @@ class Family:
     norm: str
     head: str
     without: Mapping[str, str] = field(default_factory=dict)
-    norm_offset: float = 0.0
     wording: Mapping[str, str] = field(default_factory=dict)
+    norm_offset: float = 0.0
+    flags: str = ""
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 
     def chat(self, prompt: str) -> str:

@@ -119,5 +119,6 @@ FAMILY = Family(
     vision_positions=vision_positions,
     norm="model.norm",
     head="lm_head",
+    flags="modality_indicators",
     without={"projector_gate": "queries take its place; their gates are `qformer_gate`"},
 )

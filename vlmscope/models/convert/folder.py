@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vlmscope.errors import VlmscopeError
@@ -19,7 +19,7 @@ from vlmscope.models import load
 from vlmscope.models.base import family
 from vlmscope.models.convert import pickles
 from vlmscope.models.convert.recipe import ModelConfig, Recipe, Source, recipe
-from vlmscope.store import files
+from vlmscope.store import files, tensors
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +127,9 @@ def _check_shards(folder: Path, found: set[str]) -> None:
 
 
 def _part(path: Path, source: Source, before: set[str]) -> Part:
-    tensors = _read(path)
-    names = {official: ours for official in tensors if (ours := source.name(official)) and ours not in before}
-    kept = {ours: tensors[official] for official, ours in names.items()}
+    held = _read(path)
+    names = {official: ours for official in held if (ours := source.name(official)) and ours not in before}
+    kept = {ours: held[official] for official, ours in names.items()}
     if len(kept) < len(names):
         raise VlmscopeError("Two weights of the file get one name.", where=str(path), instead="another release")
     return Part(path, names, _shapes(kept), _size(kept))
@@ -210,10 +210,9 @@ def _write(part: Part, path: Path, stamp: str, added: Callable[[], Mapping[str, 
     if path.is_file() and _stamp_of(path) == stamp:
         log.info("%s is there", path.name)
         return
-    tensors = _read(part.path) if part.path else added()
-    own = dict(_owned(tensors, part.names))
-    with files.publish(path) as written:
-        save_file(own, written, metadata={"format": "pt", "made of": stamp})
+    held = _read(part.path) if part.path else added()
+    own = dict(_owned(held, part.names))
+    tensors.write(own, path, {"made of": stamp})
     log.info("%s: %d tensors, %.1f GB", path.name, len(own), part.size / 1e9)
 
 

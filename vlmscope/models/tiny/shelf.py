@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from vlmscope.models import load
@@ -15,7 +15,7 @@ from vlmscope.models.tiny import tokenizer
 from vlmscope.models.tiny.bodies.base import Body, body
 from vlmscope.models.tiny.pupil import Pupil
 from vlmscope.models.tiny.recipe import Recipe
-from vlmscope.store import files
+from vlmscope.store import files, tensors
 
 WEIGHTS = "model.safetensors"
 TOWER = "tower.safetensors"
@@ -52,12 +52,12 @@ def save(pupil: Pupil, folder: Path, digest: str) -> None:
     pupil.model.float()
     _write_words(pupil.body, words, folder)
     # save_pretrained offers no way to add metadata.
-    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt", "recipe": digest})
+    tensors.write(load_file(folder / WEIGHTS), folder / WEIGHTS, {"recipe": digest})
 
 
 def save_tower(pupil: Pupil, folder: Path) -> None:
     """CLIP's vision tower in float32, for the models that are trained on top of it."""
-    save_file(pupil.model.vision_model.state_dict(), folder / TOWER)
+    tensors.write(pupil.model.vision_model.state_dict(), folder / TOWER, {})
 
 
 def put_tower(pupil: Pupil, path: Path) -> None:
