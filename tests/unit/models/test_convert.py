@@ -283,15 +283,15 @@ def test_views_of_one_another_become_tensors_of_their_own(tmp_path):
 
 def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, monkeypatch):
     official.mplug_owl2(tmp_path / "hub")
-    target, save, asked = tmp_path / "converted", folder.save_file, []
+    target, save, asked = tmp_path / "converted", folder.tensors.save_file, []
 
-    def interrupted(tensors, path, metadata):
-        save(tensors, path, metadata)
+    def interrupted(held, path, metadata):
+        save(held, path, metadata)
         asked.append(path)
         if len(asked) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder, "save_file", interrupted)
+    monkeypatch.setattr(folder.tensors, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         converted(tmp_path / "hub", "mplug_owl2")
     done = sorted(path.name for path in target.glob("*"))
@@ -299,7 +299,9 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, monkeypatc
     # The second is damaged meanwhile, and a file of another release lies there.
     (target / done[1]).write_bytes((target / done[1]).read_bytes()[:50])
     (target / "model-00009-of-00009.safetensors").write_bytes(b"old")
-    monkeypatch.setattr(folder, "save_file", lambda *args, **options: (asked.append(args[1]), save(*args, **options)))
+    monkeypatch.setattr(
+        folder.tensors, "save_file", lambda *args, **options: (asked.append(args[1]), save(*args, **options))
+    )
     before = (target / done[0]).stat().st_mtime_ns
     converted(tmp_path / "hub", "mplug_owl2")
     assert [path.name[:11] for path in asked[3:]] == ["model-00002", "model-00003", "model-00004"]
