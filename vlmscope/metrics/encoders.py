@@ -64,13 +64,20 @@ class Contextual:
             )
         return tokenizer, model.to(self.device).eval()
 
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the tokens of every text, special ones among them."""
+        return [self._parts[0](text, truncation=True, max_length=LONGEST).input_ids for text in self._plain(texts)]
+
+    def _plain(self, texts: Sequence[str]) -> list[str]:
+        lead = " " if self._parts[1].config.model_type in BLANK_BEFORE else ""
+        return [lead + text.strip() for text in texts]
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Vectors of every text, order kept."""
         import torch
 
         tokenizer, model = self._parts
-        lead = " " if model.config.model_type in BLANK_BEFORE else ""
-        texts = [lead + text.strip() for text in texts]
+        texts = self._plain(texts)
         found: dict[int, Encoded] = {}
         for rows in by_length(texts, self.batch):
             chosen = [texts[row] for row in rows]
@@ -105,11 +112,15 @@ class Single:
     def __init__(self, vectors: np.ndarray, texts: Sequence[str]) -> None:
         self.vectors, self.texts = normed(vectors), list(texts)
 
+    def ids(self, texts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Numbers of the tokens of every text without special ones."""
+        return [[token for token in text if self.texts[token].strip()] for text in texts]
+
     def encode(self, texts: Sequence[Sequence[int]]) -> list[Encoded]:
         """Vectors of every text, given as numbers of tokens; special ones are left out."""
         found = []
-        for text in texts:
-            ids = np.array([token for token in text if self.texts[token].strip()], dtype=np.int64)
+        for text in self.ids(texts):
+            ids = np.array(text, dtype=np.int64)
             pieces = [self.texts[token].strip() for token in ids.tolist()]
             begins = np.array([piece not in PUNCTUATION for piece in pieces], dtype=bool)
             found.append(Encoded(self.vectors[ids], ids, begins, np.zeros(len(ids), bool)))

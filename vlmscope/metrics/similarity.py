@@ -9,13 +9,15 @@ Vectors may come from a language model or be those of single tokens: the scores 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 # Transport problems that are solved as one: much of a solver's time is spent before it begins.
 TOGETHER = 40
+# Candidates whose vectors are held at once.
+BLOCK = 2048
 
 
 class Encoded(NamedTuple):
@@ -33,10 +35,54 @@ class Encoded(NamedTuple):
     special: np.ndarray
 
 
+Pair = tuple[Encoded, Encoded]
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors; texts are of the type that it reads."""
+
+    def ids(self, texts: Sequence[Any]) -> list[list[int]]:
+        """Numbers of the tokens of every text, as in `Encoded.ids`."""
+        ...
+
+    def encode(self, texts: Sequence[Any]) -> list[Encoded]:
+        """Vectors of every text, order kept."""
+        ...
+
+
+def over_pairs(
+    encoder: Encoder,
+    candidates: Sequence[Any],
+    references: Sequence[Any],
+    pairs: np.ndarray,
+    score: Callable[[Sequence[Pair]], Any],
+) -> np.ndarray:
+    """A score of many pairs of few texts, each encoded once: float32 [pair].
+
+    candidates   texts, all different; encoded in blocks
+    references   texts, all different; held all at once
+    pairs        int64 [pair, 2]   places of candidate and reference
+    """
+    found = np.full(len(pairs), np.nan, np.float32)
+    meant = encoder.encode(references)
+    order = np.argsort(pairs[:, 0], kind="stable")
+    for start in range(0, len(candidates), BLOCK):
+        said = encoder.encode(candidates[start : start + BLOCK])
+        low, high = np.searchsorted(pairs[order, 0], (start, start + BLOCK))
+        rows = order[low:high]
+        found[rows] = score([(said[one - start], meant[other]) for one, other in pairs[rows]])
+    return found
+
+
 def normed(vectors: np.ndarray) -> np.ndarray:
     """Vectors of length one, float32; those of length zero stay."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)
     return (vectors / np.maximum(lengths, 1e-30)).astype(np.float32)
+
+
+def bert_f1s(pairs: Sequence[Pair]) -> list[float]:
+    """`bert_f1` of every pair."""
+    return [bert_f1(*pair) for pair in pairs]
 
 
 def bert_f1(candidate: Encoded, reference: Encoded) -> float:
@@ -53,6 +99,11 @@ def bert_f1(candidate: Encoded, reference: Encoded) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+def cosines(pairs: Sequence[Pair]) -> list[float]:
+    """`cosine` of every pair."""
+    return [cosine(*pair) for pair in pairs]
+
+
 def cosine(candidate: Encoded, reference: Encoded) -> float:
     """Cosine of the mean vectors of both texts; NaN when a text is empty."""
     one, other = (text.vectors[~text.special] for text in (candidate, reference))
@@ -64,10 +115,9 @@ def cosine(candidate: Encoded, reference: Encoded) -> float:
 # ---- MoverScore --------------------------------------------------------------------------------------------------
 
 
-def rarity(texts: Iterable[Encoded]) -> dict[int, float]:
-    """Weight of every token: log((N + 1) / (n + 1)), n of the N texts have it."""
-    texts = list(texts)
-    having = Counter(token for text in texts for token in set(text.ids.tolist()))
+def rarity(texts: Sequence[Iterable[int]]) -> dict[int, float]:
+    """Weight of every token: log((N + 1) / (n + 1)), n of the N texts, given as numbers of tokens, have it."""
+    having = Counter(token for text in texts for token in set(text))
     return {token: math.log((len(texts) + 1) / (count + 1)) for token, count in having.items()}
 
 
@@ -80,9 +130,7 @@ def shares(text: Encoded, weights: Mapping[int, float]) -> np.ndarray:
     return raw / raw.sum() if raw.sum() else raw
 
 
-def mover(
-    pairs: Sequence[tuple[Encoded, Encoded]], weights: tuple[Mapping[int, float], Mapping[int, float]]
-) -> np.ndarray:
+def mover(pairs: Sequence[Pair], weights: tuple[Mapping[int, float], Mapping[int, float]]) -> np.ndarray:
     """MoverScore of words (unigrams) per pair of candidate and reference: float64 [pair], NaN where nothing counts.
 
     weights   of the candidates' tokens and of the references'

@@ -93,7 +93,7 @@ def test_moverscore_is_that_of_its_definition(folder):
 
     texts = list(TEXTS)
     encoded = encoders.Contextual(folder).encode(texts)
-    weights = similarity.rarity(encoded)
+    weights = similarity.rarity(encoders.Contextual(folder).ids(texts))
     # [CLS] and [SEP] stand in every text.
     assert weights[CLS] == weights[SEP] == 0
     assert weights[10] == pytest.approx(math.log(5 / 2))
@@ -134,7 +134,7 @@ def test_single_tokens_as_a_stand_in():
     vectors = np.array([[0, 2], [1, 0], [0, 1], [1, 1], [3, 3]], dtype=np.float32)
     stand_in = encoders.Single(vectors, ["", "dog", " cat", ".", "dogs"])
     first, second, empty = stand_in.encode([[0, 1, 2, 3], [4], [0, 0]])
-    assert first.ids.tolist() == [1, 2, 3]
+    assert first.ids.tolist() == [1, 2, 3] == stand_in.ids([[0, 1, 2, 3]])[0]
     assert first.begins.tolist() == [True, True, False]
     np.testing.assert_allclose(second.vectors, [[math.sqrt(0.5)] * 2], atol=1e-7)
     assert similarity.bert_f1(first, second) == pytest.approx(

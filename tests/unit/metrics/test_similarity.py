@@ -93,7 +93,7 @@ def test_transport_equals_the_assignment_of_parcels():
 
 def test_rare_tokens_weigh_more_and_common_ones_nothing():
     texts = [text(np.ones((2, 2)), ids=[7, 1]), text(np.ones((3, 2)), ids=[7, 2, 2]), text(np.ones((1, 2)), ids=[7])]
-    weights = similarity.rarity(texts)
+    weights = similarity.rarity([one.ids.tolist() for one in texts])
     assert weights == {7: 0, 1: pytest.approx(math.log(2)), 2: pytest.approx(math.log(2))}
     np.testing.assert_allclose(similarity.shares(texts[1], weights), [0, 0.5, 0.5])
     assert not similarity.shares(texts[2], weights).any()
@@ -131,3 +131,27 @@ def test_mover_of_the_same_text_is_one_and_of_nothing_unknown():
     assert found[0] == pytest.approx(1, abs=1e-6)
     assert np.isnan(found[1:]).all()
     assert similarity.mover([], (weights, weights)).shape == (0,)
+
+
+# ---- many pairs --------------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """An encoder that notes what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def encode(self, texts):
+        self.asked.append(list(texts))
+        return [text([[math.cos(one), math.sin(one)]], ids=[one]) for one in texts]
+
+
+def test_many_pairs_are_scored_in_their_order_and_every_text_is_encoded_once(monkeypatch):
+    monkeypatch.setattr(similarity, "BLOCK", 2)
+    encoder = Counting()
+    pairs = np.array([[4, 0], [0, 1], [3, 1], [0, 0], [4, 1]])
+    found = similarity.over_pairs(encoder, [0.0, 0.1, 0.2, 0.3, 0.4], [0.0, 1.0], pairs, similarity.cosines)
+    assert encoder.asked == [[0.0, 1.0], [0.0, 0.1], [0.2, 0.3], [0.4]]
+    np.testing.assert_allclose(found, np.cos([0.4, 1.0, 0.7, 0.0, 0.6]), atol=1e-6)
+    assert similarity.over_pairs(encoder, [], [], np.zeros((0, 2), int), similarity.cosines).shape == (0,)
