@@ -1,7 +1,8 @@
 # MM_Neurons: neurons as words, and neurons ranked by what they do for each noun of a caption.
 #
 # NEEDS     results/models/{model}/model.json, captions.parquet, nouns.parquet, the capture named by mm_neurons.capture
-# MAKES     results/mm_neurons/{model}/neuron_tokens.parquet      tokens of every neuron, from both ends
+# MAKES     results/mm_neurons/{model}/neuron_tokens.parquet   tokens of every neuron, from both ends
+#           results/mm_neurons/{model}/neurons.h5              neurons of every noun, by method; no model runs
 # SETTINGS  mm_neurons.rank
 
 
@@ -25,3 +26,39 @@ rule mm_neurons_words:
         "../envs/gpu.yaml"
     script:
         "../scripts/mm_neurons_words.py"
+
+
+rule mm_neurons_rank:
+    """List the neurons behind every noun, by contribution and by baselines, from the captured activations."""
+    input:
+        model="results/models/{model}/model.json",
+        index=expand(
+            "results/captures/{{model}}/{capture}/{dataset}/index.json",
+            capture=cfg.mm_neurons.capture,
+            dataset=cfg.mm_neurons.dataset,
+        ),
+        captions="results/mm_neurons/{model}/captions.parquet",
+        nouns="results/mm_neurons/{model}/nouns.parquet",
+    output:
+        neurons="results/mm_neurons/{model}/neurons.h5",
+    log:
+        "logs/mm_neurons_rank/{model}.log",
+    benchmark:
+        "benchmarks/mm_neurons_rank/{model}.tsv"
+    params:
+        settings=settings(
+            activations="mm_neurons.rank.activations",
+            precision="mm_neurons.rank.precision",
+            fold_norm="mm_neurons.rank.fold_norm",
+            keep="mm_neurons.rank.keep",
+            keep_others="mm_neurons.rank.keep_others",
+            seed="mm_neurons.rank.seed",
+        ),
+        code=code("mm_neurons_rank", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=4)
+    resources:
+        **cpu(mem_gb=8, minutes=60),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mm_neurons_rank.py"

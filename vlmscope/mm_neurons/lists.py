@@ -12,6 +12,10 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
 
 FORMAT = "vlmscope.neurons/1"
+# What counts as activation -> take of the capture that holds it.
+TAKES = {"act_fn": "mlp_gate.emitting.values", "down_proj_input": "mlp_hidden.emitting.values"}
+# How neurons are ranked without a model; multi_token: only nouns of several tokens.
+METHODS = ("contribution", "contribution_negative", "activation", "random", "multi_token")
 # Activation and method; sample and noun.
 Kind = tuple[str, str]
 Key = tuple[str, str]
@@ -42,6 +46,11 @@ class Entry(NamedTuple):
     sample: str
     noun: str
     neurons: Neurons
+
+
+def takes(activations: Iterable[str]) -> list[dict[str, str]]:
+    """Takes that a capture needs for these activations."""
+    return [dict(zip(("site", "where", "keep"), TAKES[one].split("."), strict=True)) for one in activations]
 
 
 def write(target: str | Path, entries: Iterable[Entry], recipe: dict[str, Any], kinds: Sequence[Kind] = ()) -> None:

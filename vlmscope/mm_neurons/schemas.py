@@ -2,6 +2,29 @@
 
 import polars as pl
 
+# Captions as the model wrote them; `row` is the first row of the sample in the capture, over all its shards.
+CAPTIONS = {
+    "sample": pl.String,
+    "caption": pl.String,
+    "tokens": pl.List(pl.Int32),
+    "reference": pl.String,
+    "row": pl.Int64,
+}
+
+# Nouns of captions; `position` is that of the first piece among the caption's tokens, null where a noun was dropped.
+NOUNS = {
+    "sample": pl.String,
+    "noun": pl.String,
+    "tokens": pl.List(pl.Int32),
+    "token": pl.Int32,
+    "position": pl.Int32,
+    "n_subtokens": pl.Int32,
+    "starts_word": pl.Boolean,
+    "status": pl.String,
+    "official_token": pl.Int32,
+    "in_picture": pl.Boolean,
+}
+
 # Tokens of neurons: from both ends of the vocabulary, outermost first.
 NEURON_TOKENS = {
     "layer": pl.Int32,

@@ -34,6 +34,9 @@ class Rank(Section):
     )
     fold_norm: bool = Field(False, description="multiply the unembedding by the gain of the final norm")
     keep: int = Field(10_000, ge=1, description="neurons listed per noun, fewer where the model has fewer")
+    keep_others: int = Field(
+        1000, ge=1, description="neurons listed per noun by baselines, and of those that lower the word most"
+    )
     listed: int = Field(10, ge=1, description="neurons per noun in tables for people")
     decode_k: int = Field(10, ge=1, le=100, description="tokens decoded per neuron, from either end")
     reduce: Literal["max", "sum", "mean"] = Field(

@@ -1,0 +1,15 @@
+"""Write the neurons behind every noun, by every method that needs no model."""
+
+from vlmscope.mm_neurons import rank
+from vlmscope.session import logged, prepare_torch, settings
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    rank.from_files(
+        snakemake.output.neurons,
+        model=snakemake.input.model,
+        index=snakemake.input.index[0],
+        captions=snakemake.input.captions,
+        nouns=snakemake.input.nouns,
+        settings=settings(snakemake.params.settings),
+    )
