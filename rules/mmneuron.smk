@@ -5,6 +5,11 @@
 #           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/{part}.parquet
 #           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json
 # SETTINGS  mmneuron
+from vlmscope.mmneuron.demands import Demands
+from vlmscope.mmneuron.portions import Portions
+
+portions = Portions(cfg)
+demands = Demands(cfg, portions.domains)
 
 
 rule mmneuron:
@@ -60,7 +65,7 @@ rule mmneuron_generate:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=90),
+        **gpu(minutes=demands.generate),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -91,7 +96,7 @@ rule mmneuron_generate_masked:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=360),
+        **gpu(minutes=demands.generate_masked),
     conda:
         "../envs/gpu.yaml"
     script:

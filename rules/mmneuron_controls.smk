@@ -8,9 +8,6 @@
 #           results/mmneuron/{model}/varied/{portion}.parquet, dose.csv, ablations.csv
 #           results/mmneuron/{model}/stability.csv, positions.csv  neuron sets of other data, of other positions
 # SETTINGS  mmneuron.effects, mmneuron.vary
-from vlmscope.mmneuron.portions import Portions
-
-portions = Portions(cfg)
 
 
 wildcard_constraints:
@@ -68,7 +65,7 @@ rule mmneuron_perturb:
         code=code("mmneuron_perturb", "vlmscope.models.{family:model}", *portions.readers, lookup=paths.kinds),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=360),
+        **gpu(minutes=demands.perturb),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -167,7 +164,7 @@ rule mmneuron_vary:
         code=code("mmneuron_vary", "vlmscope.models.{family:model}", *portions.readers, lookup=paths.kinds),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=120),
+        **gpu(minutes=demands.vary),
     conda:
         "../envs/gpu.yaml"
     script:

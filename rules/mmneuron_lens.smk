@@ -59,7 +59,7 @@ rule mmneuron_lens:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=60),
+        **gpu(minutes=demands.lens),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -200,7 +200,7 @@ rule mmneuron_embed:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=60),
+        **gpu(minutes=demands.embed),
     conda:
         "../envs/gpu.yaml"
     script:

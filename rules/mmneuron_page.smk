@@ -74,7 +74,7 @@ rule mmneuron_examples:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=60),
+        **gpu(minutes=demands.examples),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -90,6 +90,10 @@ rule mmneuron_page:
         zeroed=expand("results/mmneuron/{{model}}/zeroed/{domain}.parquet", domain=cfg.mmneuron.domains),
         raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
         samples=expand(shown_samples, domain=cfg.mmneuron.domains),
+        templates=expand(
+            os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}"),
+            file=["neurons.html", "neurons.js", "neurons.css", "page.css"],
+        ),
     output:
         page=report(
             "results/mmneuron/{model}/neurons.html",

@@ -83,8 +83,10 @@ def overlap(neurons: pl.DataFrame, modules: Sequence[str], domains: Sequence[str
 
 def from_files(neurons: str, summary: str, domains: Sequence[str]) -> Distribution:
     """All tables, from neurons.parquet and neurons.json, which has the shapes of the modules."""
-    frame, shapes = tables.read(neurons, schemas.neurons(domains)), shapes_of(summary)
-    modules = sorted(shapes)
+    frame, unordered = tables.read(neurons, schemas.neurons(domains)), shapes_of(summary)
+    # The summary sorts its keys; the neurons stand in the order of the family's modules.
+    modules = list(dict.fromkeys([*frame["module"].unique(maintain_order=True), *sorted(unordered)]))
+    shapes = {module: unordered[module] for module in modules}
     return Distribution(
         frame, by_layer(frame, shapes, domains), sharing(frame, modules, domains), overlap(frame, modules, domains)
     )

@@ -43,8 +43,9 @@ def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
     counts = {module: table.filter(pl.col("module") == module)["layer"].max() + 1 for module in modules}
     # Panels as wide as they have layers, within reason: one-layer modules stay narrow.
     widths = [min(12, max(2, count)) for count in counts.values()]
+    size = (min(14, 3 + 0.55 * sum(widths)), 3.2)
     figure, axes = pyplot.subplots(
-        1, len(modules), figsize=(3 + 0.55 * sum(widths), 3.2), width_ratios=widths, squeeze=False, layout="constrained"
+        1, len(modules), figsize=size, width_ratios=widths, squeeze=False, layout="constrained"
     )
     for axis, module in zip(axes[0], modules, strict=True):
         below = np.zeros(counts[module])
@@ -72,7 +73,8 @@ def sharing(table: pl.DataFrame, title: str, *targets: Target) -> None:
     """
     pyplot = style.use()
     modules = _names(table, "module")
-    figure, axis = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
+    # Room for a number of four digits over every bar.
+    figure, axis = pyplot.subplots(figsize=(2 + 1.8 * len(modules), 3.2), layout="constrained")
     width = 0.8 / len(modules)
     for place, (module, look) in enumerate(style.look(modules).items()):
         own = table.filter(pl.col("module") == module)

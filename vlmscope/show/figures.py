@@ -20,6 +20,7 @@ def effects(table: pl.DataFrame, title: str, *targets: str | Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3), constrained_layout=True)
     _bars(axes[0], table, "deviation", "deviation of hidden states, %")
     _bars(axes[1], table, "delta", "change of the score, points")
+    style.widen(axes[1], 1.0)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=3, loc="outside lower center", title=title)
     save_all(figure, *targets)

@@ -41,3 +41,9 @@ def use() -> Any:
     from matplotlib import pyplot
 
     return pyplot
+
+
+def widen(axis: Any, least: float) -> None:
+    """Let a vertical axis reach as far as `least` on both sides of zero, so that nothing does not look like much."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(min(low, -least), max(high, least))

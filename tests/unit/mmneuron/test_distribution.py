@@ -60,5 +60,15 @@ def test_tables_come_from_files_and_the_list_of_neurons_survives_csv(neurons, tm
     assert found.layers["module"].unique(maintain_order=True).to_list() == ["lang", "vision"]
 
 
+def test_modules_stand_in_the_order_of_the_neurons_and_those_without_any_behind(neurons, tmp_path):
+    turned = pl.concat([neurons.filter(pl.col("module") == name) for name in ("vision", "lang")])
+    tables.write(turned, tmp_path / "neurons.parquet", schemas.neurons(DOMAINS))
+    shapes = {"empty": (1, 3), **SHAPES}
+    files.write_json({module: {"shape": shape} for module, shape in shapes.items()}, tmp_path / "neurons.json")
+    found = distribution.from_files(str(tmp_path / "neurons.parquet"), str(tmp_path / "neurons.json"), DOMAINS)
+    for table in (found.layers, found.sharing, found.overlap):
+        assert table["module"].unique(maintain_order=True).to_list() == ["vision", "lang", "empty"]
+
+
 def test_a_reader_is_told_why_nothing_is_shared():
     assert "strongest" in distribution.note("highest") and not distribution.note("bar")

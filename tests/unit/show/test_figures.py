@@ -70,3 +70,15 @@ def test_nothing_is_fetched_by_a_page_that_shows_the_figure(drawn):
 
 def test_kinds_have_colors_of_their_own():
     assert set(style.COLORS) == set(figures.KINDS) and len(set(style.COLORS.values())) == len(style.COLORS)
+
+
+def test_no_change_of_the_score_does_not_look_like_one(monkeypatch):
+    closed = []
+    monkeypatch.setattr(figures, "save_all", lambda figure, *targets: closed.append(figure))
+    unmoved = table().with_columns(pl.lit(0.0).alias(name) for name in ("delta", "delta_low", "delta_high"))
+    figures.effects(unmoved, "")
+    figures.effects(table(), "")
+    assert closed[0].axes[1].get_ylim() == (-1, 1)
+    assert closed[1].axes[1].get_ylim()[0] < -40 and closed[1].axes[0].get_ylim()[0] >= 0
+    for figure in closed:
+        style.use().close(figure)

@@ -25,6 +25,8 @@ function number(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+const percent = (share) => `${number(100 * share)}\u00a0%`;
+
 // A token's piece as it can be read.
 const word = (text) => text.replace(/[\u0120\u2581]/g, "\u00b7");
 
@@ -126,7 +128,7 @@ function figure(one) {
     node.append(strip);
   }
   const caption = made("figcaption"), elsewhere = one.overall > one.highest;
-  caption.append(made("b", number(one.highest)), ` \u00b7 fires at ${number(100 * one.share)} %`);
+  caption.append(made("b", number(one.highest)), ` \u00b7 fires at ${percent(one.share)}`);
   if (elsewhere) caption.append(made("br"), made("span", `most at \u201c${word(one.place)}\u201d: ${number(one.overall)}`, "faint"));
   else if (!one.views.length) caption.append(made("br"), made("span", `at \u201c${word(one.place)}\u201d`, "faint"));
   caption.append(made("br"), made("span", picture.question, "faint"));
@@ -138,7 +140,7 @@ function figure(one) {
 function rates(one) {
   const table = made("table", undefined, "rates"), head = made("tr"), seen = modules[one.module].seen;
   const measured = one.zeroed.some(Boolean);
-  const titles = ["Domain", "Fires at", "", "positions"].concat(measured ? ["zeroed: states move", "next token, KL"] : []);
+  const titles = ["Domain", "Fires at", "", "positions"].concat(measured ? ["zeroed: states move", "next token, KL in nats"] : []);
   head.append(...titles.map((text) => made("th", text)));
   table.append(head);
   const shares = domains.map((_, d) => one.fired[d] / seen[d]), most = Math.max(...shares, 1e-9);
@@ -148,11 +150,11 @@ function rates(one) {
     bar.style.width = `${100 * shares[d] / most}%`;
     track.append(bar);
     cell.append(track);
-    row.append(made("td", `${data.domains[d].label} (${domain})`), cell, made("td", `${number(100 * shares[d])} %`, "number"));
+    row.append(made("td", `${data.domains[d].label} (${domain})`), cell, made("td", percent(shares[d]), "number"));
     row.append(made("td", `${one.fired[d].toLocaleString("en")} of ${seen[d].toLocaleString("en")}`, "number"));
     if (measured) {
       const effect = one.zeroed[d];
-      row.append(made("td", effect ? `${number(effect[0])} %` : "", "number"), made("td", effect ? number(effect[1]) : "", "number"));
+      row.append(made("td", effect ? percent(effect[0] / 100) : "", "number"), made("td", effect ? number(effect[1]) : "", "number"));
     }
     table.append(row);
   });
@@ -168,6 +170,8 @@ function draw() {
   parts.push(made("p", `Specific to ${own}. Entropy of its firing over the domains: ${one.entropy.toFixed(2)} nats, of ${most} if it fired alike in all.`, "faint"));
   if (modules[one.module].inert.includes(one.layer)) parts.push(made("p", "This layer is computed but nothing reads it: zeroing its neurons changes nothing.", "faint"));
   parts.push(rates(one), made("h3", "Pictures that excite it most"));
+  const queries = one.pictures.flat().some((each) => each.views.some((own) => !own.box));
+  parts.push(made("p", `Below each picture: highest activation, and at how many of its positions the neuron fires.${queries ? " Strips show the queries, which stand for no place." : ""}`, "faint"));
   domains.forEach((domain, d) => {
     const row = made("div", undefined, one.domains.includes(domain) ? "row own" : "row"), side = made("div");
     side.append(made("b", data.domains[d].label), made("br"), made("span", domain, "faint"));
@@ -179,13 +183,15 @@ function draw() {
   at("neuron").replaceChildren(...parts);
   at("most").textContent = number(one.top);
   const kinds = Math.max(0, ...one.pictures.flat().map((each) => each.views.length));
-  at("views").hidden = kinds === 0;
+  // Words alone have no map.
+  at("views").hidden = at("key").hidden = kinds === 0;
 }
 
 function setup() {
   options("module", data.modules.map((one) => one.name));
   options("layer", [...new Set(data.neurons.map((one) => one.layer))].sort((a, b) => a - b));
   options("domain", domains);
+  if (data.neurons.length) at("search").placeholder = name(data.neurons[0]);
   const views = Math.max(0, ...data.neurons.flatMap((one) => one.pictures.flat().map((each) => each.views.length)));
   const labels = views > 1 ? [["whole picture", 0], ["tiles", 1], ["off", -1]] : [["on", 0], ["off", -1]];
   for (const [text, value] of labels) {
