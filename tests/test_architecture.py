@@ -44,8 +44,8 @@ TORCH = re.compile(
     r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/(weights|tensors)\.py|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes; reads files of the released code, which are PyTorch's.
     r"|mmneuron/(perturb|lens|embed|examples|exchange/tensors)\.py"
-    # Deviation: products of weights, gradients and parts of logits.
-    r"|mm_neurons/(words|scores|rank|gradient|attribution)\.py)"
+    # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions.
+    r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle)\.py)"
 )
 # transformers costs seconds: outside of training it is imported inside functions.
 # Deviation: our own model classes inherit from its classes; only loading such a model imports them.

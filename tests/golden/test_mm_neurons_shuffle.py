@@ -10,7 +10,10 @@ import torch
 
 from vlmscope.capture import taps
 from vlmscope.edits import shuffled
+from vlmscope.mm_neurons import image_units
+from vlmscope.mm_neurons.lists import Neurons
 from vlmscope.models.base import family
+from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports
 
 HERE = Path(__file__).parent / "mm_neurons"
@@ -124,3 +127,26 @@ def test_mplug_owl2_keeps_its_flags_and_gives_the_official_logits(owl, numbers):
         first = {layer: values[:1] for layer, values in seen.items()}
         np.testing.assert_allclose(last(first, row), emitting(golden, number), atol=1e-3)
     assert written.shape[1] == given["input_ids"].shape[1] + 3
+
+
+@pytest.mark.parametrize("variant", ["act_fn", "act_fn_shuffle", "down_proj"])
+def test_units_at_image_tokens_are_the_official_ones_in_the_order_of_the_picture(llava, variant):
+    loaded, inputs, golden = llava
+    kind = "down_proj_input" if variant == "down_proj" else "act_fn"
+    wanted = {kind: {"1": {}, "2": {}}}
+    for number, nouns in ((1, ("dogs", "train", "w70")), (2, ("boat", "dogs", "man", "w58"))):
+        for noun in nouns:
+            layer, unit = golden[f"{variant}__img{number}__noun_{noun}__mm_neurons"].T
+            wanted[kind][str(number)][noun] = Neurons(layer, unit, np.zeros(len(layer), np.float32))
+    chosen = orders(golden, *IMAGES) if variant == "act_fn_shuffle" else ()
+    found = image_units.gather(loaded, Batch((0, 1), inputs), ["1", "2"], wanted, chosen)
+    assert len(found.units) == 7
+    for one in found.units:
+        neurons = wanted[kind][one.sample][one.noun]
+        official = golden[f"{variant}__img{one.sample}__image_token_activation"].astype(np.float32)
+        if chosen:
+            restored = np.zeros_like(official)
+            restored[:, chosen[int(one.sample) - 1]] = official
+            official = restored
+        np.testing.assert_allclose(one.values, official[neurons.layer, :, neurons.unit], atol=1e-3)
+        assert found.layouts[0].grid == (16, 16)

@@ -1,0 +1,146 @@
+"""Activations of neurons at image tokens, and where these tokens lie in the picture: one HDF5 file (docs/formats.md).
+
+Written as the samples come, so that nothing but one batch is held.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from vlmscope.errors import VlmscopeError
+from vlmscope.store import files
+from vlmscope.store.shards import FP16_LARGEST
+
+FORMAT = "vlmscope.maps/1"
+SAMPLES = "samples"
+# Letters of a noun that mean something in a path of HDF5.
+MARKS = {"%": "%25", "/": "%2F", ".": "%2E"}
+
+
+class Seen(NamedTuple):
+    """A sample's picture as its patches are cut from it.
+
+    picture   after resizing and cropping
+    grid      rows and columns of patches
+    carry     float32 [token, patch]: image tokens that are queries, and how much of each patch they read; None where
+              image tokens are the patches, row by row
+    """
+
+    sample: str
+    picture: Image.Image
+    grid: tuple[int, int]
+    carry: np.ndarray | None
+
+
+class Units(NamedTuple):
+    """A noun's best neurons at the sample's image tokens, in the order of the picture: values [unit, token]."""
+
+    activation: str
+    method: str
+    sample: str
+    noun: str
+    values: np.ndarray
+
+
+def write(target: str | Path, items: Iterable[Seen | Units], recipe: dict[str, Any]) -> None:
+    """Write what comes, a sample before its nouns; values in half precision where they fit."""
+    with files.publish(target) as part, h5py.File(part, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+        file.create_group(SAMPLES)
+        for item in items:
+            if isinstance(item, Seen):
+                _put_sample(file, item)
+            else:
+                file.create_dataset(_path(item), data=_half(item.values))
+        file.attrs["complete"] = 1
+
+
+def _put_sample(file: h5py.File, seen: Seen) -> None:
+    group = file.create_group(f"{SAMPLES}/{seen.sample}")
+    group.attrs["grid"] = seen.grid
+    packed = io.BytesIO()
+    seen.picture.save(packed, "PNG")
+    group.create_dataset("picture", data=np.frombuffer(packed.getvalue(), np.uint8))
+    if seen.carry is not None:
+        group.create_dataset("carry", data=seen.carry.astype(np.float16))
+
+
+def _path(item: Units) -> str:
+    return "/".join((item.activation, item.method, item.sample, _quoted(item.noun)))
+
+
+def _quoted(noun: str) -> str:
+    return "".join(MARKS.get(letter, letter) for letter in noun)
+
+
+def _plain(name: str) -> str:
+    for letter, mark in reversed(MARKS.items()):
+        name = name.replace(mark, letter)
+    return name
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+    fits = not values.size or np.abs(values).max() <= FP16_LARGEST
+    return values.astype(np.float16 if fits else np.float32)
+
+
+def opened(path: str | Path) -> h5py.File:
+    """An open file, refused unless it is whole and of this format; for the functions below."""
+    remedy = "delete it and run snakemake again"
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise VlmscopeError(
+            "Maps are not there.", where=str(path), instead="make them: snakemake " + str(path)
+        ) from None
+    except OSError as error:
+        raise VlmscopeError(f"The file is damaged: {error}", where=str(path), instead=remedy) from None
+    if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
+        found = file.attrs.get("format", "no format mark")
+        file.close()
+        raise VlmscopeError(f"These are no complete maps ({found}).", where=str(path), instead=remedy)
+    return file
+
+
+def recipe(file: h5py.File) -> dict[str, Any]:
+    """Everything that decided the content."""
+    return json.loads(file.attrs["recipe"])
+
+
+def nouns(file: h5py.File, activation: str, method: str, sample: str) -> list[str]:
+    """Nouns of a sample that have maps, by the alphabet."""
+    place = f"{activation}/{method}/{sample}"
+    return sorted(map(_plain, file[place])) if place in file else []
+
+
+def picture(file: h5py.File, sample: str) -> Image.Image:
+    """A sample's picture as its patches are cut from it."""
+    return Image.open(io.BytesIO(_sample(file, sample)["picture"][()].tobytes()))
+
+
+def read(file: h5py.File, activation: str, method: str, sample: str, noun: str) -> np.ndarray:
+    """The noun's best neurons at the patches of the picture, best first: float32 [unit, row, column]."""
+    seen, item = _sample(file, sample), _path(Units(activation, method, sample, noun, None))
+    if item not in file:
+        raise VlmscopeError(
+            f"There are no maps of '{noun}' in {sample}.",
+            where=f"{file.filename}, {activation}/{method}",
+            instead="one of: " + ", ".join(nouns(file, activation, method, sample)),
+        )
+    values = file[item][()].astype(np.float32)
+    if "carry" in seen:
+        values = values @ seen["carry"][()].astype(np.float32)
+    return values.reshape(len(values), *seen.attrs["grid"])
+
+
+def _sample(file: h5py.File, sample: str) -> h5py.Group:
+    if sample not in file[SAMPLES]:
+        raise VlmscopeError(f"The sample {sample} has no noun with maps.", where=file.filename)
+    return file[SAMPLES][sample]
