@@ -22,6 +22,7 @@ rule capture_shard:
         settings=settings(
             kind="datasets.{dataset}.kind",
             prompt="captures.{capture}.prompt",
+            begin="captures.{capture}.begin",
             run="captures.{capture}.run",
             max_new_tokens="captures.{capture}.max_new_tokens",
             samples="captures.{capture}.samples",

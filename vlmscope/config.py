@@ -137,6 +137,7 @@ class Capture(Section):
     prompt: Literal["simple", "full", "chat"] = Field(
         "simple", description="the question alone, the benchmark's prompt, or that within the model's chat template"
     )
+    begin: str = Field("", description="words that the answer is begun with, behind the prompt")
     run: Literal["prefill", "generate"] = Field(
         "prefill", description="one pass over the prompt, or over the prompt and the greedy answer to it"
     )

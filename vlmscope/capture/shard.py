@@ -21,7 +21,7 @@ def make(
 ) -> None:
     """Run the shard's samples through the model and write what the takes keep.
 
-    settings   the capture's settings: kind, prompt, run, max_new_tokens, samples, vision_positions, shards, take
+    settings   the capture's settings: kind, prompt, begin, run, max_new_tokens, samples, vision_positions, shards, take
     """
     manifest = read_manifest(raw)
     own = plan.of_family(settings["take"], loaded.family)
@@ -32,7 +32,8 @@ def make(
     log.info("%d of %d samples within the budget, %d in this shard", len(chosen), len(every), len(part))
 
     benchmark, picture = base.load(settings["kind"]), batches.picture_of(manifest["root"])
-    stream = batches.prefill(loaded, part, prompts(loaded, benchmark, settings["prompt"]), picture, batch)
+    ask = prompts(loaded, benchmark, settings["prompt"], settings["begin"])
+    stream = batches.prefill(loaded, part, ask, picture, batch)
     if settings["run"] == "generate":
         stream = batches.answered(loaded, stream, settings["max_new_tokens"])
     kept = run.capture(loaded, takes, progress(stream, inputs.rounds(loaded, part, batch), "batches"))
@@ -49,8 +50,11 @@ def make(
     shards.write(target, [one.sample for one in part], {one.take.name: one.arrays for one in kept}, recipe)
 
 
-def prompts(loaded: Loaded, benchmark: Any, style: str) -> Callable[[table.Sample], str]:
-    """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template."""
-    if style != "chat":
-        return lambda one: benchmark.prompt(one, style)
-    return lambda one: loaded.family.chat(benchmark.prompt(one, "full"))
+def prompts(loaded: Loaded, benchmark: Any, style: str, begin: str = "") -> Callable[[table.Sample], str]:
+    """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template.
+
+    begin   words that the answer is begun with, behind the prompt
+    """
+    if style == "chat":
+        return lambda one: loaded.family.chat(benchmark.prompt(one, "full"), begin)
+    return lambda one: f"{benchmark.prompt(one, style)} {begin}" if begin else benchmark.prompt(one, style)

@@ -79,6 +79,8 @@ class Family:
     alike              pictures of (width, height) may share a batch where this is the same, asked as above
     without            site of `SITES` that there is none of -> why
     norm_offset        what the final norm adds to its weight: 1 where the weight is the gain less 1
+    gap                what stands between a template and words that the answer is begun with; nothing where the
+                       template ends with a space or a line of its own
     flags              argument by which the decoder is told which embeddings are a picture's; "" where it does not ask
     """
 
@@ -95,11 +97,16 @@ class Family:
     wording: Mapping[str, str] = field(default_factory=dict)
     norm_offset: float = 0.0
     flags: str = ""
+    gap: str = " "
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 
-    def chat(self, prompt: str) -> str:
-        """A benchmark's prompt as the model is asked it: in its wording, within its template."""
-        return self.template.replace("{prompt}", self.worded(prompt))
+    def chat(self, prompt: str, begin: str = "") -> str:
+        """A benchmark's prompt as the model is asked it: in its wording, within its template.
+
+        begin   words that the answer is begun with (`add_prompt`, mm_neurons.md 2.2)
+        """
+        gap = "" if not begin or self.template[-1].isspace() else self.gap
+        return self.template.replace("{prompt}", self.worded(prompt)) + gap + begin
 
     def worded(self, prompt: str) -> str:
         """A prompt, or a piece of one, with this model's wording."""

@@ -34,4 +34,5 @@ FAMILY = replace(
     sites={name: site for name, site in llava.FAMILY.sites.items() if name != "projector_gate"},
     without={"projector_gate": "its projector is linear"},
     template="[INST] <<SYS>>\n" + SYSTEM + "\n<</SYS>>\n\n{prompt} [/INST]",
+    gap="",
 )

@@ -10,6 +10,7 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from vlmscope.models import base, internvl, qwen2_vl
+from vlmscope.models.owl2 import processing
 
 QUESTION = "What is shown in this image?"
 PROMPT = "<image>\n" + QUESTION
@@ -108,3 +109,38 @@ def test_llava_next_adds_the_system_text_of_the_released_code_to_the_published_t
 def test_a_template_holds_the_prompt_once_and_no_other_brace(name):
     template = base.family(name).template
     assert template.count("{prompt}") == 1 and template.count("{") == template.count("}") == 1
+
+
+# Text behind the picture as the released code of MM_Neurons has it with add_prompt (mm_neurons.md 2.2).
+BEGUN = {
+    "llava_llama2": "\nDescribe the image in few words. [/INST]An image of",
+    "instructblip": "Describe the image in few words. An image of",
+    # Its processor takes the line end away, see below.
+    "mplug_owl2": "\nDescribe the image in few words. ASSISTANT: An image of",
+    "llava_next_llama3": "\nDescribe the image in few words.<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    "An image of",
+}
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_an_answer_is_begun_as_the_released_code_begins_it(name):
+    asked = base.family(name).chat("<image>\nDescribe the image in few words.", "An image of")
+    assert asked.partition("<image>")[2] == BEGUN[name]
+
+
+@pytest.mark.parametrize("name", base.names())
+def test_without_such_words_nothing_stands_behind_the_template(name):
+    family = base.family(name)
+    assert family.chat("<image>\nwhat?") == family.template.replace("{prompt}", family.worded("<image>\nwhat?"))
+
+
+def test_no_line_end_stands_between_picture_and_words_of_mplug_owl2():
+    def words(chunk):
+        return {"input_ids": [1, *(ord(letter) for letter in chunk)]}
+
+    words.bos_token_id = 1
+    processor = processing.OwlProcessor(words, None, image_token=-200, image_tokens=2)
+    asked = base.family("mplug_owl2").chat("<image>\nDescribe it.", "An image of")
+    ids = processor.encode(asked)
+    assert ids[:9] == [1, *map(ord, "USER: "), -200, -200]
+    assert "".join(map(chr, ids[9:])) == "Describe it. ASSISTANT: An image of"

@@ -51,9 +51,10 @@ class OwlProcessor:
         """Ids of one prompt, the text before and after each marker tokenised on its own.
 
         Each chunk is tokenised with its beginning token, which only the first keeps; so the text behind a picture
-        starts with the tokenizer's dummy space, as in training.
+        starts with the tokenizer's dummy space, as in training. No line end stands between picture and words.
         """
-        first, *others = (self.tokenizer(chunk)["input_ids"] for chunk in prompt.split(MARKER))
+        chunks = prompt.replace(MARKER + "\n", MARKER).split(MARKER)
+        first, *others = (self.tokenizer(chunk)["input_ids"] for chunk in chunks)
         begin = self.tokenizer.bos_token_id
         ids = list(first)
         for chunk in others:
