@@ -150,14 +150,15 @@ def wide_schema(setup: Setup) -> dict[str, Any]:
 # What a reader who knows the released code would stumble over.
 NOTES = (
     "table number: inferred, the published numbering was not seen (mmneuron.md 7.1)",
-    "vision rows include the projector, as released (8 #10)",
-    "masking zeroes weight columns, bit-equal to zeroing activations (2.4)",
-    "the projector-only row masks the projector; the released code masked nothing (8 #9)",
+    "masks zero activations row by row, which equals zeroing columns of weights (2.4)",
     "a medical answer counts at most once (8 #17)",
     "max_new_tokens replaces max_length (8 #14)",
 )
-
-
+# Of models with a projector alone.
+PROJECTOR_NOTES = (
+    "vision rows include the projector, as released (8 #10)",
+    "the projector-only row masks the projector; the released code masked nothing (8 #9)",
+)
 ROWS_NOTES = {
     False: "one prediction per LingoQA question, judged against both references (6)",
     True: "one prediction per LingoQA row, judged against its own reference, as released (6)",
@@ -197,7 +198,13 @@ def from_files(
         data=data,
         settings={key: settings[key] for key in ("identify", "generate", "evaluate")},
         summaries=found,
-        notes=[*NOTES, ROWS_NOTES[settings["generate"]["official_rows"]]],
+        notes=notes(conditions, settings["generate"]["official_rows"]),
     )
     by_domain = {domain: every.filter(pl.col("domain") == domain) for domain in data["domains"]}
     return setup, by_domain, described
+
+
+def notes(conditions: Sequence[Mapping[str, Any]], official_rows: bool) -> list[str]:
+    """What a reader of the table who knows the released code is told; of a projector only where there is one."""
+    projector = any("mmproj" in row["modules"] for row in conditions)
+    return [*NOTES, *(PROJECTOR_NOTES if projector else ()), ROWS_NOTES[official_rows]]

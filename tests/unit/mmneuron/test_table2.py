@@ -170,6 +170,13 @@ def test_the_metadata_says_what_made_the_table():
     assert told["notes"]
 
 
+@pytest.mark.parametrize(("family", "expected"), [("llava_next", True), ("instructblip", False)])
+def test_a_projector_is_spoken_of_where_there_is_one(family, expected):
+    found = table2.notes(CONFIG["mmneuron"]["conditions"][family], official_rows=True)
+    assert any("projector" in one for one in found) == expected
+    assert table2.ROWS_NOTES[True] in found and table2.ROWS_NOTES[False] not in found
+
+
 def test_a_stand_in_judge_is_called_one():
     assert "stand-in" in described()["judge"] and "not comparable" in described()["judge"]
     assert described(settings={"evaluate": {"judge": "lingo-judge"}})["judge"] == "lingo-judge"
