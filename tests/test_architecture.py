@@ -41,11 +41,11 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/(weights|tensors)\.py|multimodal_sae/(sae|train)\.py"
-    # Deviation: read states during their own passes; reads files of the released code, which are PyTorch's.
-    r"|mmneuron/(perturb|lens|embed|examples|exchange/tensors)\.py"
+    r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/(weights|tensors|torch_files)\.py|multimodal_sae/(sae|train)\.py"
+    # Deviation: read states during their own passes.
+    r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions.
-    r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle)\.py)"
+    r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py)"
 )
 # transformers costs seconds: outside of training it is imported inside functions.
 # Deviation: our own model classes inherit from its classes; only loading such a model imports them.
@@ -173,14 +173,14 @@ def test_only_fetch_opens_connections_and_archives(path):
     roots = {module.split(".")[0] for module in imported(ast.walk(tree(path)))}
     inside = path.relative_to(ROOT).parts[1] in ("fetch", "fetch.py")
     # Deviation: looks at the list of contents of a PyTorch file before it is opened.
-    allowed = {"zipfile"} if name(path) == "vlmscope/mmneuron/exchange/tensors.py" else set()
+    allowed = {"zipfile"} if name(path) == "vlmscope/store/torch_files.py" else set()
     assert inside or not roots & NETWORK - allowed
 
 
 def is_careful(path, call):
-    """One module opens pickled weights and one the released files of MMNeuron, as data that stays on disk."""
+    """One module opens pickled weights and one the files of released code, as data that stays on disk."""
     set_to = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
-    at_home = name(path) in ("vlmscope/models/convert/pickles.py", "vlmscope/mmneuron/exchange/tensors.py")
+    at_home = name(path) in ("vlmscope/models/convert/pickles.py", "vlmscope/store/torch_files.py")
     return at_home and set_to.get("weights_only") is True and set_to.get("mmap") is True
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mmneuron.exchange import tensors
+from vlmscope.store import torch_files
 
 
 class Calls:
@@ -25,7 +25,7 @@ class Calls:
 
 def refused(path, words):
     with pytest.raises(VlmscopeError, match=words) as told:
-        tensors.read(path)
+        torch_files.read(path)
     assert str(path) in str(told.value)
     assert "instead:" in str(told.value)
 
@@ -136,4 +136,4 @@ def test_a_damaged_table_of_contents_is_refused(tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(VlmscopeError, match="is not there"):
-        tensors.read(tmp_path / "ad_1.log")
+        torch_files.read(tmp_path / "ad_1.log")

@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mmneuron.exchange import names, tensors
+from vlmscope.mmneuron.exchange import names
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.samples import Sample
+from vlmscope.store import torch_files
 
 FIELDS = ("ground_truth", "index", "answer")
 
@@ -31,7 +32,7 @@ def read(path: str | Path, condition: str, samples: Sequence[Sample]) -> pl.Data
 
 
 def _list(path: str | Path) -> list[dict[str, Any]]:
-    found = tensors.read(path)
+    found = torch_files.read(path)
     whole = isinstance(found, list) and all(isinstance(one, dict) and set(one) == set(FIELDS) for one in found)
     if not whole:
         raise _unfit(path, f"it is no list of tables with {', '.join(FIELDS)}")
@@ -70,7 +71,7 @@ def write(answers: pl.DataFrame, samples: Sequence[Sample], family: str, target:
         }
         for row in answers.iter_rows(named=True)
     ]
-    tensors.write(rows, target)
+    torch_files.write(rows, target)
 
 
 def from_files(paths: Sequence[str], conditions: Iterable[str], samples: Sequence[Sample]) -> pl.DataFrame:

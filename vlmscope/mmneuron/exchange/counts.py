@@ -11,9 +11,8 @@ import numpy as np
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
-from vlmscope.mmneuron.exchange import tensors
 from vlmscope.models.base import family as family_of
-from vlmscope.store import files, shards
+from vlmscope.store import files, shards, torch_files
 
 # The released buffer is int32.
 LARGEST = np.iinfo(np.int32).max
@@ -25,7 +24,7 @@ def read(path: str | Path, family: str, shapes: Mapping[str, tuple[int, int]]) -
 
     shapes   module -> layers and units of the model that the file must fit
     """
-    found = tensors.read(path)
+    found = torch_files.read(path)
     if not isinstance(found, dict):
         raise _unfit(path, "it is no table")
     return {module: _module(found, module, shapes[module], path) for module in modules.sites(family)}
@@ -66,7 +65,7 @@ def write(counts: Mapping[str, Arrays], target: str | Path) -> None:
         found[f"{module}_log"] = one["fired"].astype(np.int32)
         found[f"{module}_value"] = one["total"].astype(np.float64)
         found[f"{module}_len"] = np.array(one["seen"], dtype=np.int64)
-    tensors.write(found, target)
+    torch_files.write(found, target)
 
 
 def import_shard(log: str, manifest: str, domain: str, target: str) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import identify, modules
-from vlmscope.mmneuron.exchange import tensors
+from vlmscope.store import torch_files
 from vlmscope.store.shards import DomainCounts, read_counts
 
 
@@ -22,7 +22,7 @@ def read(path: str | Path, domains: int, shape: tuple[int, int]) -> np.ndarray:
 
     shape   layers and units that the module must have
     """
-    found = tensors.read(path)
+    found = torch_files.read(path)
     if not isinstance(found, list) or len(found) > domains:
         raise _unfit(path, f"it is no list of at most {domains} domains")
     members = np.zeros((domains, *shape), dtype=bool)
@@ -53,7 +53,7 @@ def _unfit(path: str | Path, why: str) -> VlmscopeError:
 
 def write(members: np.ndarray, target: str | Path) -> None:
     """Members, bool [domain, layer, unit], with a list for every domain, ascending int64 unit numbers per layer."""
-    tensors.write([[np.flatnonzero(layer) for layer in domain] for domain in members], target)
+    torch_files.write([[np.flatnonzero(layer) for layer in domain] for domain in members], target)
 
 
 def members_of(neurons: pl.DataFrame, module: str, domains: Sequence[str], shape: tuple[int, int]) -> np.ndarray:

@@ -18,12 +18,12 @@ from torch import Tensor
 from vlmscope.errors import VlmscopeError
 from vlmscope.store.files import publish
 
-# Everything that a file of counts, masks or answers has to name.
+# Everything that a file of counts, masks, answers, neurons, activations or pictures has to name.
 KNOWN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
-    f"torch {kind}Storage" for kind in ("Bool", "Int", "Long", "Half", "Float", "Double")
+    f"torch {kind}Storage" for kind in ("Bool", "Byte", "Int", "Long", "Half", "Float", "Double")
 }
 CALLS = ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
-# Far beyond a thousand answers or the lists of a 13 B model.
+# Far beyond a thousand answers or the masks of a 13 B model.
 LONGEST_PICKLE = 64 << 20
 MOST_PARTS = 2_000_000
 DEEPEST = 8
