@@ -108,6 +108,12 @@ def decoder(loaded: Loaded) -> Any:
     return loaded.model.get_submodule(loaded.family.head.rpartition(".")[0])
 
 
+def flags(loaded: Loaded, ids: Tensor) -> dict[str, Tensor]:
+    """What a decoder has to be told beside embeddings: which of them are a picture's, by the ids in their places."""
+    name = loaded.family.flags
+    return {name: ids == loaded.family.image_token(loaded.config)} if name else {}
+
+
 def _pass(
     loaded: Loaded,
     inputs: dict[str, Any],
@@ -119,7 +125,7 @@ def _pass(
     pairs = tuple(pair for pair, _ in rows)
     samples = [sample for _, sample in pairs]
     tensors = {key: inputs[key][samples] for key in ("input_ids", "attention_mask")}
-    tensors["inputs_embeds"] = torch.stack([one for _, one in rows])
+    tensors |= {"inputs_embeds": torch.stack([one for _, one in rows])} | flags(loaded, tensors["input_ids"])
     with changed(loaded, [changes[number] for number, _ in pairs]), _last_block(loaded, states) as seen:
         if writing:
             written = answer.new_tokens(loaded, tensors, writing.max_new_tokens, writing.sampling, decoder(loaded))
@@ -134,8 +140,7 @@ def _prefill(loaded: Loaded, tensors: dict[str, Any]) -> None:
     mask = tensors["attention_mask"]
     places = (mask.cumsum(1) - 1).clamp(min=0)
     decoder(loaded)(
-        inputs_embeds=tensors["inputs_embeds"],
-        attention_mask=mask,
+        **{key: one for key, one in tensors.items() if key != "input_ids"},
         position_ids=places,
         use_cache=False,
         logits_to_keep=1,
