@@ -3,6 +3,8 @@
 # NEEDS     results/models/{model}/model.json, captions.parquet, nouns.parquet, the capture named by mm_neurons.capture
 # MAKES     results/mm_neurons/{model}/neuron_tokens.parquet   tokens of every neuron, from both ends
 #           results/mm_neurons/{model}/neurons.h5              neurons of every noun, by method; no model runs
+#           results/mm_neurons/{model}/gradient.h5             the same by the gradient baseline
+#           results/mm_neurons/{model}/attribution.parquet     exact parts of every noun's logit, attention heads too
 # SETTINGS  mm_neurons.rank
 
 
@@ -62,3 +64,43 @@ rule mm_neurons_rank:
         "../envs/gpu.yaml"
     script:
         "../scripts/mm_neurons_rank.py"
+
+
+rule mm_neurons_attribute:
+    """Read the captions once more with gradients: gradient baseline, and exact parts of every noun's logit."""
+    input:
+        model="results/models/{model}/model.json",
+        raw=f"results/data/{cfg.mm_neurons.dataset}/raw.json",
+        samples=f"results/data/{cfg.mm_neurons.dataset}/{cfg.captures[cfg.mm_neurons.capture].split}.parquet",
+        captions="results/mm_neurons/{model}/captions.parquet",
+        nouns="results/mm_neurons/{model}/nouns.parquet",
+    output:
+        gradient="results/mm_neurons/{model}/gradient.h5",
+        attribution="results/mm_neurons/{model}/attribution.parquet",
+    log:
+        "logs/mm_neurons_attribute/{model}.log",
+    benchmark:
+        "benchmarks/mm_neurons_attribute/{model}.tsv"
+    params:
+        settings=settings(
+            kind=f"datasets.{cfg.mm_neurons.dataset}.kind",
+            prompt=f"captures.{cfg.mm_neurons.capture}.prompt",
+            begin=f"captures.{cfg.mm_neurons.capture}.begin",
+            reduce="mm_neurons.rank.reduce",
+            keep_others="mm_neurons.rank.keep_others",
+            attributed="mm_neurons.rank.attributed",
+        ),
+        code=code(
+            "mm_neurons_attribute",
+            "vlmscope.models.{family:model}",
+            f"vlmscope.datasets.{cfg.datasets[cfg.mm_neurons.dataset].kind}",
+            lookup=paths.kinds,
+        ),
+    threads: resources.threads(paper=8)
+    # The states of every layer wait for the way back: few pictures at a time.
+    resources:
+        **gpu(minutes=90, batch=2),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mm_neurons_attribute.py"

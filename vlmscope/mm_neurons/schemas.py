@@ -35,3 +35,15 @@ NEURON_TOKENS = {
     "token": pl.String,
     "logit": pl.Float32,
 }
+
+# Exact parts of the logit of a noun's token: neurons and heads with their place in one ranking, and sums of the rest.
+ATTRIBUTION = {
+    "sample": pl.String,
+    "noun": pl.String,
+    "kind": pl.String,
+    "layer": pl.Int32,
+    "unit": pl.Int32,
+    "rank": pl.Int32,
+    "score": pl.Float64,
+    "logit": pl.Float64,
+}

@@ -39,6 +39,9 @@ class Rank(Section):
     )
     listed: int = Field(10, ge=1, description="neurons per noun in tables for people")
     decode_k: int = Field(10, ge=1, le=100, description="tokens decoded per neuron, from either end")
+    attributed: int = Field(
+        100, ge=1, description="neurons, and attention heads, per noun whose exact share of the logit is written"
+    )
     reduce: Literal["max", "sum", "mean"] = Field(
         "max", description="how the gradient baseline reduces over the image's positions"
     )
