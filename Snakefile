@@ -31,6 +31,7 @@ include: "rules/mmneuron_lens.smk"
 include: "rules/mmneuron_exchange.smk"
 include: "rules/mmneuron_page.smk"
 include: "rules/mm_neurons_rank.smk"
+include: "rules/mm_neurons_maps.smk"
 include: "rules/report.smk"
 
 

@@ -124,13 +124,13 @@ def from_files(
 ) -> None:
     """Read every picture whose caption has a noun, and write what the noun's best neurons do there.
 
-    settings   kind of benchmark and prompt of the captions, activations, units: how many neurons
+    settings   kind of benchmark, prompt and begin of the captions, activations, units: how many neurons
     """
     patches.check(loaded.family.name)
     wanted = {kind: _nested(lists.read(neurons, kind, METHOD, settings["units"])) for kind in settings["activations"]}
     chosen = [one for one in read(samples) if any(one.sample in of for of in wanted.values())]
     log.info("%d samples with nouns.", len(chosen))
-    prompt = shard.prompts(loaded, base.load(settings["kind"]), settings["prompt"])
+    prompt = shard.prompts(loaded, base.load(settings["kind"]), settings["prompt"], settings["begin"])
     recipe = {"settings": settings, "model": loaded.about["fingerprint"], "neurons": lists.about(neurons)["recipe"]}
     root = read_manifest(raw)["root"]
     grids.write(target, _items(loaded, chosen, prompt, batches.picture_of(root), batch, wanted), recipe)

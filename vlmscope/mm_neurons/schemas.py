@@ -47,3 +47,26 @@ ATTRIBUTION = {
     "score": pl.Float64,
     "logit": pl.Float64,
 }
+
+# Likeness of a neuron's decoded words to a text; a neuron is numbered as in `sets`, scores of empty texts are null.
+SIMILARITIES = {
+    "neuron": pl.Int64,
+    "ref": pl.String,
+    "reference": pl.String,
+    "bertscore": pl.Float32,
+    "moverscore": pl.Float32,
+    "bleurt": pl.Float32,
+}
+
+# Pictures of maps, below the folder `maps`; `n`: how many of the best neurons, or the one neuron, L2_u22. Colours and
+# mask go from `low` to `high`, the range of the enlarged map.
+MAPS = {
+    "activation": pl.String,
+    "sample": pl.String,
+    "noun": pl.String,
+    "n": pl.String,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "heat": pl.String,
+    "mask": pl.String,
+}
