@@ -1,6 +1,7 @@
 """From a sample table to batches: which samples a capture takes, which of them a shard holds, tensors for the model."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -52,9 +53,12 @@ def answered(loaded: Loaded, batches: Iterable[inputs.Batch], max_new_tokens: in
 
     States of that pass equal those of the decoding steps; a single pass reads them all at once and needs no cache.
     """
+    stops = set(answer.ends(loaded))
     for batch in batches:
-        written = answer.new_tokens(loaded, left_padded(batch.inputs), max_new_tokens)
-        yield appended(batch, written)
+        written = answer.new_tokens(loaded, left_padded(batch.inputs), max_new_tokens, keep_end=True)
+        ended = tuple(row[-1] if row and row[-1] in stops else -1 for row in written)
+        said = [row if end < 0 else row[:-1] for row, end in zip(written, ended, strict=True)]
+        yield replace(appended(batch, said), ended=ended)
 
 
 def left_padded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

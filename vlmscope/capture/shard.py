@@ -1,8 +1,10 @@
 """One shard of a capture, from files to file."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from vlmscope import samples as table
 from vlmscope.capture import batches, plan, run
@@ -34,8 +36,10 @@ def make(
     benchmark, picture = base.load(settings["kind"]), batches.picture_of(manifest["root"])
     ask = prompts(loaded, benchmark, settings["prompt"], settings["begin"])
     stream = batches.prefill(loaded, part, ask, picture, batch)
+    written = Answers()
     if settings["run"] == "generate":
         stream = batches.answered(loaded, stream, settings["max_new_tokens"])
+        stream = written.noted(stream)
     kept = run.capture(loaded, takes, progress(stream, inputs.rounds(loaded, part, batch), "batches"))
     recipe = {
         "settings": settings,
@@ -47,7 +51,36 @@ def make(
         "inert": {take.name: sorted(loaded.family.site(take.site).inert(loaded.config)) for take in takes},
         "code": code,
     }
-    shards.write(target, [one.sample for one in part], {one.take.name: one.arrays for one in kept}, recipe)
+    groups = {one.take.name: one.arrays for one in kept}
+    groups |= {shards.ANSWERS: written.arrays()} if settings["run"] == "generate" else {}
+    shards.write(target, [one.sample for one in part], groups, recipe)
+
+
+class Answers:
+    """What was written, noted on the way to the takes."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[int, list[int]] = {}
+        self.ended: dict[int, int] = {}
+
+    def noted(self, stream: Iterable[inputs.Batch]) -> Iterator[inputs.Batch]:
+        """The batches as they come."""
+        for batch in stream:
+            ids, stops = batch.inputs["input_ids"].tolist(), batch.inputs["attention_mask"].sum(1).tolist()
+            for place, row in enumerate(batch.rows):
+                self.tokens[row] = ids[place][batch.starts[place] : stops[place]]
+                self.ended[row] = batch.ended[place]
+            yield batch
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As they go into a shard (docs/formats.md)."""
+        order = sorted(self.tokens)
+        lengths = [len(self.tokens[row]) for row in order]
+        return {
+            "tokens": np.array([token for row in order for token in self.tokens[row]], dtype=np.int32),
+            "sample": np.repeat(np.array(order, dtype=np.int32), lengths),
+            "ended": np.array([self.ended[row] for row in order], dtype=np.int32),
+        }
 
 
 def prompts(loaded: Loaded, benchmark: Any, style: str, begin: str = "") -> Callable[[table.Sample], str]:

@@ -20,10 +20,13 @@ def new_tokens(
     max_new_tokens: int,
     sampling: dict[str, Any] | None = None,
     writer: Any = None,
+    *,
+    keep_end: bool = False,
 ) -> list[list[int]]:
     """Token ids written after each prompt, the end token and what follows it cut off. Greedy unless told otherwise.
 
-    writer   part of the model that writes, where `inputs` hold embeddings; the whole model unless told otherwise
+    writer     part of the model that writes, where `inputs` hold embeddings; the whole model unless told otherwise
+    keep_end   an end token stays, as the last one
     What else the checkpoint's own generation settings hold (a repetition penalty, say) stays as it is.
     """
     stops, pad = ends(loaded), loaded.processor.tokenizer.pad_token_id
@@ -38,7 +41,9 @@ def new_tokens(
         **choice,
     )
     prompt = inputs["input_ids"].shape[1]
-    return [list(itertools.takewhile(lambda token: token not in stops, row)) for row in written[:, prompt:].tolist()]
+    rows = written[:, prompt:].tolist()
+    lengths = [sum(1 for _ in itertools.takewhile(lambda token: token not in stops, row)) for row in rows]
+    return [row[: length + keep_end] for row, length in zip(rows, lengths, strict=True)]
 
 
 def ends(loaded: Loaded) -> list[int]:

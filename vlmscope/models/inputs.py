@@ -19,11 +19,13 @@ class Batch:
     rows     place of each batch row in the list of samples
     inputs   keyword arguments of the model's forward; attention_mask is 0 at padding
     starts   token at which each row's written answer begins; empty when nothing was written
+    ended    id of the token that ended each answer, which is not among `inputs`; -1 where the limit did
     """
 
     rows: tuple[int, ...]
     inputs: dict[str, Any]
     starts: tuple[int, ...] = ()
+    ended: tuple[int, ...] = ()
 
 
 def encode(

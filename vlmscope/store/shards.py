@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 FORMAT = "vlmscope.shard/1"
 INDEX = "vlmscope.capture/1"
+# Group beside the takes: what was written, with run: generate.
+ANSWERS = "answers"
 FP16_LARGEST = 65504.0
 CHUNK_BYTES = 2 << 20
 # The engine does not look for files behind an index that is there, so the index has to go as well.
@@ -193,8 +195,25 @@ def read_attention(path: str | Path, take: str, sample: int) -> tuple[np.ndarray
         return group["position"][part][::keys], values.transpose(2, 3, 0, 1)
 
 
+def read_answers(path: str | Path) -> dict[str, list[int]]:
+    """Sample -> written tokens with the one that ended the answer, of all shards behind an index, in their order."""
+    found: dict[str, list[int]] = {}
+    for shard in read_index(path, verify=False)["shards"]:
+        with open_shard(Path(path).parent / shard["file"]) as file:
+            if ANSWERS not in file:
+                raise VlmscopeError(
+                    "Nothing was written in this capture.", where=str(path), instead="captures.*.run: generate"
+                )
+            group, names = file[ANSWERS], [name.decode() for name in file["samples"][()]]
+            counts = np.bincount(group["sample"][()], minlength=len(names))
+            tokens, stops, ended = group["tokens"][()], np.cumsum(counts), group["ended"][()].tolist()
+            for name, stop, count, end in zip(names, stops, counts, ended, strict=True):
+                found[name] = tokens[stop - count : stop].tolist() + ([end] if end >= 0 else [])
+    return found
+
+
 def _takes(file: h5py.File) -> str:
-    return ", ".join(name for name in file if name != "samples")
+    return ", ".join(name for name in file if name not in ("samples", ANSWERS))
 
 
 def take_line(name: str) -> str:

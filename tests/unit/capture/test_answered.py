@@ -1,11 +1,12 @@
 """The generate pass: one plain pass over prompt and answer reads what the decoding steps computed."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vlmscope.capture import batches, places, plan, run, taps
+from vlmscope.capture import batches, places, plan, run, shard, taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
@@ -73,6 +74,27 @@ def test_answer_positions_hold_the_written_tokens(speaking, prompts, single):
     lengths = prompts.inputs["attention_mask"].sum(1).tolist()
     places = [length + place for length, part in zip(lengths, expected, strict=True) for place in range(len(part))]
     assert kept.arrays["position"].tolist() == places
+
+
+def test_what_was_written_is_noted_with_the_token_that_ended_it(speaking, prompts, single):
+    free = [decoded(speaking, single(number))[0] for number in range(3)]
+    end = free[0][2]
+    told = Loaded(
+        speaking.model,
+        SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=end, pad_token_id=0)),
+        speaking.family,
+        {},
+    )
+    noted = shard.Answers()
+    (batch,) = noted.noted(batches.answered(told, [replace(prompts, rows=(2, 0, 1))], NEW))
+    expected = [one[: one.index(end)] if end in one else one for one in free]
+    ended = [end if end in one else -1 for one in free]
+    assert batch.ended == tuple(ended)
+    arrays = noted.arrays()
+    order = [1, 2, 0]
+    assert arrays["tokens"].tolist() == [token for row in order for token in expected[row]]
+    assert arrays["sample"].tolist() == [place for place, row in enumerate(order) for _ in expected[row]]
+    assert arrays["ended"].tolist() == [ended[row] for row in order]
 
 
 def test_decoding_steps_are_not_counted(speaking, prompts):

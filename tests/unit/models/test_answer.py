@@ -52,6 +52,15 @@ def test_each_answer_stops_before_the_first_end_of_either_kind(model):
         assert expected != whole
 
 
+def test_an_end_that_is_kept_is_the_last_token(model):
+    whole = written(model, None, own=None)
+    end = whole[0][3]
+    inputs = {"input_ids": ROWS, "attention_mask": torch.ones_like(ROWS)}
+    kept = answer.new_tokens(loaded(model, end), inputs, 8, keep_end=True)
+    assert kept == [row[: row.index(end) + 1] if end in row else row for row in whole]
+    assert kept[0][-1] == end and len(kept[0]) <= 4
+
+
 def test_a_tokenizer_without_padding_pads_with_an_end(model):
     whole = written(model, None, own=None)
     assert written(model, [whole[0][2]], pad=None)[0] == whole[0][: whole[0].index(whole[0][2])]

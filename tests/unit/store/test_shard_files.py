@@ -118,6 +118,40 @@ def test_a_missing_shard_is_named(tmp_path):
         shards.open_shard(tmp_path / "a.h5")
 
 
+# ---- answers -----------------------------------------------------------------------------------------------------
+
+
+def answered(folder, parts):
+    """A closed capture whose samples wrote these tokens and ended with these."""
+    for number, part in enumerate(parts):
+        tokens = [token for said, _ in part for token in said]
+        owners = [place for place, (said, _) in enumerate(part) for _ in said]
+        arrays = {
+            "tokens": np.array(tokens, np.int32),
+            "sample": np.array(owners, np.int32),
+            "ended": np.array([end for _, end in part], np.int32),
+        }
+        names = [f"s{number}{place}" for place in range(len(part))]
+        shards.write(folder / f"{number:05d}.h5", names, {shards.ANSWERS: arrays}, RECIPE)
+    shards.close_index(folder / "index.json", sorted(map(str, folder.glob("*.h5"))), {"dataset": "sbu"})
+    return folder / "index.json"
+
+
+def test_answers_come_with_their_ends_in_the_order_of_the_samples(tmp_path):
+    index = answered(tmp_path, [[([5, 6], 2), ([], 2), ([7], -1)], [], [([], -1), ([8, 9, 9], 3)]])
+    expected = {"s00": [5, 6, 2], "s01": [2], "s02": [7], "s20": [], "s21": [8, 9, 9, 3]}
+    assert shards.read_answers(index) == expected
+    assert list(shards.read_answers(index)) == list(expected)
+
+
+def test_a_capture_without_answers_says_how_to_get_them(tmp_path):
+    shards.write(tmp_path / "00000.h5", ["s"], {}, RECIPE)
+    shards.close_index(tmp_path / "index.json", [str(tmp_path / "00000.h5")], {})
+    with pytest.raises(VlmscopeError, match="Nothing was written") as caught:
+        shards.read_answers(tmp_path / "index.json")
+    assert "run: generate" in caught.value.instead
+
+
 # ---- index and counts --------------------------------------------------------------------------------------------
 
 FIRED = np.random.default_rng(1).integers(0, 50, (12, 2, 5))
