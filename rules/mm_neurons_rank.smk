@@ -5,7 +5,8 @@
 #           results/mm_neurons/{model}/neurons.h5              neurons of every noun, by method; no model runs
 #           results/mm_neurons/{model}/gradient.h5             the same by the gradient baseline
 #           results/mm_neurons/{model}/attribution.parquet     exact parts of every noun's logit, attention heads too
-# SETTINGS  mm_neurons.rank
+#           results/mm_neurons/{model}/table_hook_compare.csv
+# SETTINGS  mm_neurons.rank, mm_neurons.measures
 
 
 rule mm_neurons_words:
@@ -104,3 +105,29 @@ rule mm_neurons_attribute:
         "../envs/gpu.yaml"
     script:
         "../scripts/mm_neurons_attribute.py"
+
+
+rule mm_neurons_hook_compare:
+    """How far the lists by either definition of activation agree."""
+    input:
+        neurons="results/mm_neurons/{model}/neurons.h5",
+    output:
+        table="results/mm_neurons/{model}/table_hook_compare.csv",
+    log:
+        "logs/mm_neurons_hook_compare/{model}.log",
+    params:
+        settings=settings(
+            k="mm_neurons.measures.k",
+            bootstrap="mm_neurons.measures.bootstrap",
+            seed="mm_neurons.measures.seed",
+        ),
+        code=code("mm_neurons_hook_compare"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/mm_neurons_hook_compare.py"
