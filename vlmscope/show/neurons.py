@@ -1,19 +1,16 @@
 """The neuron page: pick a neuron, see where it fires."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.show import pages
 from vlmscope.store import files
 
-STYLE = Path(__file__).with_name("templates") / "neurons.css"
+PARTS = ("page.css", "neurons.css", "page.js", "neurons.js")
 MOST_BYTES = 12_000_000
 
 
@@ -27,15 +24,12 @@ def write(
     """
     addresses = [{"address": pages.inline(one)[0], "width": one.width, "height": one.height} for one in pictures]
     captions = [caption | address for caption, address in zip(data["pictures"], addresses, strict=True)]
-    style = STYLE.read_text(encoding="utf-8")
     page = pages.render(
         "neurons.html",
-        "neurons.js",
+        *PARTS,
         title=f"Domain neurons of {label}",
         scale=scale,
         data={**data, "pictures": captions},
-        own_style=Markup(style),
-        own_style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
     if len(page.encode()) > MOST_BYTES:
         raise VlmscopeError(

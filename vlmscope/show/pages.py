@@ -35,18 +35,24 @@ PIXELS = 320
 SHOWN = 160
 
 
-def render(template: str, script: str, **values: Any) -> str:
-    """A page from a template, the house's style sheet and one script, whose digests alone the page lets in."""
+def render(template: str, *parts: str, **values: Any) -> str:
+    """A page from a template, style sheets and scripts of this folder, whose digests alone the page lets in.
+
+    parts   files that end in .css and .js; those of a kind are put one behind the other
+    """
     shelf = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     # Compact, and in the order given: the first of a list is the one that is shown first.
     shelf.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    parts = {"style": "page.css", "script": script}
-    own = {name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in parts.items()}
+    own = {"style": _joined(parts, ".css"), "script": _joined(parts, ".js")}
     hashes = {f"{name}_hash": _hash(text) for name, text in own.items()}
     # Both are files of this folder and hold nothing of the data.
     return shelf.get_template(template).render(**values, **hashes, **{name: Markup(text) for name, text in own.items()})
+
+
+def _joined(parts: Sequence[str], ending: str) -> str:
+    return "".join((TEMPLATES / file).read_text(encoding="utf-8") for file in parts if file.endswith(ending))
 
 
 def _hash(text: str) -> str:
@@ -110,6 +116,7 @@ def lens(
     address, width = inline(image)
     page = render(
         "lens.html",
+        "page.css",
         "lens.js",
         title=title,
         subtitle=f"{sample['sample']}: {sample['question']}",

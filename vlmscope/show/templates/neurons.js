@@ -1,34 +1,7 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const at = (id) => document.getElementById(id);
 const name = (one) => `${one.module} ${one.layer}.${one.unit}`;
 const domains = data.domains.map((one) => one.name);
 const modules = Object.fromEntries(data.modules.map((one) => [one.name, one]));
-// Black, red, orange, yellow: brighter means more, also without color vision.
-const HEAT = [[0, 0, 0], [122, 31, 0], [213, 94, 0], [255, 176, 0], [255, 243, 176]];
 let listed = [], chosen = null, view = 0;
-
-function made(kind, text, style) {
-  const node = document.createElement(kind);
-  if (text !== undefined) node.textContent = text;
-  if (style) node.className = style;
-  return node;
-}
-
-function options(id, values) {
-  for (const value of values) at(id).append(Object.assign(made("option", value), { value }));
-}
-
-function number(value) {
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 10000)) return value.toExponential(1);
-  return String(Number(value.toPrecision(3)));
-}
-
-const percent = (share) => `${number(100 * share)}\u00a0%`;
-
-// A token's piece as it can be read.
-const word = (text) => text.replace(/[\u0120\u2581]/g, "\u00b7");
 
 function filter() {
   const words = at("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
@@ -75,11 +48,6 @@ function step(by) {
   if (!listed.length) return;
   const place = Math.max(0, listed.indexOf(chosen));
   choose(listed[Math.min(listed.length - 1, Math.max(0, place + by))]);
-}
-
-function color(share) {
-  const place = share * (HEAT.length - 1), low = Math.min(HEAT.length - 2, Math.floor(place)), rest = place - low;
-  return HEAT[low].map((part, k) => Math.round(part + rest * (HEAT[low + 1][k] - part)));
 }
 
 function painted(one) {
@@ -216,11 +184,6 @@ function wanted() {
   try { text = decodeURIComponent(location.hash.slice(1)); } catch { return; }
   const one = data.neurons.find((each) => name(each).replace(" ", "-") === text);
   if (one && one !== chosen) choose(one);
-}
-
-function theme() {
-  const dark = getComputedStyle(document.body).backgroundColor === "rgb(20, 23, 27)";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
 }
 
 function key(event) {
