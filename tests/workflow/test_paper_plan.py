@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from vlmscope import config
+from vlmscope.mmneuron.demands import MARGIN, START
 from vlmscope.models.convert.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,12 +96,16 @@ def test_the_overlay_only_says_what_differs_from_the_default():
         assert value != default[path], f"{'.'.join(path)} repeats the default"
 
 
-def planned(folder: Path, *targets: str) -> str:
+HERE = ("--cores", "1", "--config", "scale=paper")
+CLUSTER = ("--profile", "slurm")
+
+
+def planned(folder: Path, *targets: str, options: tuple[str, ...] = HERE) -> str:
     """What `snakemake -n` prints; a proxy that nobody answers stands for the missing network."""
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     settings = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--config", "scale=paper", "--", *targets]
+    command = [sys.executable, "-m", "snakemake", "-n", *options, "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--", *targets]
     done = subprocess.run(
         command, cwd=ROOT, env={**settings, **nowhere}, capture_output=True, text=True, timeout=300, check=False
     )
@@ -176,3 +182,102 @@ def test_every_checkpoint_is_fetched_converted_where_its_layout_asks_for_it_and_
         "model_convert": {"llava-llama2", "mplug-owl2", "clip"},
         "model_resolve": set(FAMILIES),
     }
+
+
+# ---- everything of MMNeuron, on a cluster ------------------------------------------------------------------------
+
+DOMAINS = ("ad", "med", "rs", "com", "doc")
+# Every file that mmneuron.md 7.3 names, below the folder of a model.
+PUBLISHED = (
+    *("fig2_pca.png", "fig2_pca.csv", "table1.csv", "prompts.json", "neurons.csv"),
+    *(f"fig_{name}.{kind}" for name in ("layers", "sharing", "overlap", "entropy") for kind in ("csv", "png")),
+    *("table2.csv", "table2_long.csv", "table2.meta.json"),
+    *(f"table{number}{part}.csv" for number in (3, 4, 5) for part in ("", "_long")),
+    *(f"lens_{domain}.csv" for domain in DOMAINS),
+    *(f"lens_{domain}_{number}.html" for domain in DOMAINS for number in (0, 1)),
+)
+# Not in the paper.
+OURS = ("stages.csv", "effects.csv", "cross.csv", "dose.csv", "ablations.csv", "stability.csv", "positions.csv")
+OURS += ("metrics.csv", "neurons.html")
+GPU = {"capture_shard"}
+GPU |= {f"mmneuron_{step}" for step in ("generate", "generate_masked", "perturb", "vary", "lens", "embed", "examples")}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the plan tells it."""
+
+    rule: str
+    model: str
+    files: tuple[str, ...]
+    gpu: int
+    mem_mb: int
+    minutes: int
+
+
+def job(rule: str, text: str) -> Job:
+    wildcards = re.search(r"wildcards: .*?\bmodel=([\w-]+)", text)
+    asked = {name: re.search(rf"resources: .*\b{name}=(\d+)", text) for name in ("gpu", "mem_mb", "runtime")}
+    numbers = {name: int(found[1]) if found else 0 for name, found in asked.items()}
+    files = re.search(r"output: (.*)", text)
+    named = tuple(files[1].split(", ")) if files else ()
+    return Job(rule, wildcards[1] if wildcards else "", named, numbers["gpu"], numbers["mem_mb"], numbers["runtime"])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> list[Job]:
+    """All jobs behind every result of both models, as `snakemake --profile slurm` plans them."""
+    targets = [f"results/mmneuron/{model}/{file}" for model in ("llava", "blip") for file in (*PUBLISHED, *OURS)]
+    return [job(*one) for one in jobs(planned(tmp_path_factory.mktemp("all"), *targets, options=CLUSTER))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["llava", "blip"])
+def test_every_published_file_comes_out_of_one_job(model, cluster):
+    made = Counter(file for one in cluster for file in one.files)
+    for file in (*PUBLISHED, *OURS):
+        assert made[f"results/mmneuron/{model}/{file}"] == 1, file
+
+
+@pytest.mark.slow
+def test_both_models_have_the_same_jobs(cluster):
+    both = [Counter(one.rule for one in cluster if one.model == model) for model in ("llava", "blip")]
+    assert both[0] == both[1]
+    split = {rule for rule, count in both[0].items() if count % 5 == 0}
+    # What needs a model runs domain by domain, the map of the pictures apart.
+    assert GPU - split == {"mmneuron_embed"}
+
+
+@pytest.mark.slow
+def test_every_job_says_what_it_needs_and_only_those_with_a_model_take_a_gpu(cluster):
+    for one in cluster:
+        assert one.mem_mb >= 1000 and one.minutes >= 10, one
+        assert one.gpu == (one.rule in GPU), one
+    assert {one.rule for one in cluster if one.gpu} == GPU
+
+
+@pytest.mark.slow
+def test_the_largest_model_fits_into_the_memory(cluster):
+    # 7.914 billion parameters of InstructBLIP, four bytes each, and half as much again.
+    largest = 7.914e9 * 4
+    assert {one.mem_mb for one in cluster if one.gpu} == {48_000}
+    assert 1.5 * largest < 48_000e6
+
+
+@pytest.mark.slow
+def test_the_documents_state_what_the_jobs_ask_for(cluster):
+    asked: dict[str, dict[str, set[int]]] = {}
+    for one in cluster:
+        if one.gpu:
+            asked.setdefault(one.rule, {}).setdefault(one.model, set()).add(one.minutes)
+    text = (ROOT / "docs" / "mmneuron.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \| (\d+) \|$", text, flags=re.M)
+    told = {rule: {"llava": {int(llava)}, "blip": {int(blip)}} for rule, llava, blip in rows}
+    assert told == asked
+
+
+@pytest.mark.slow
+def test_a_recording_fits_its_time_with_the_budget_of_the_released_code(cluster):
+    # At most 44 pictures of LLaVA-NeXT fill it (2.2), a quarter of them per job.
+    (minutes,) = {one.minutes for one in cluster if one.rule == "capture_shard"}
+    assert minutes > START + MARGIN * (44 / 4) * 42 / 156 / 60
