@@ -10,11 +10,13 @@ import torch
 
 from vlmscope.capture import taps
 from vlmscope.edits import shuffled
-from vlmscope.mm_neurons import image_units
+from vlmscope.mm_neurons import image_units, shuffle
 from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.rank import Target
 from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports
+from vlmscope.store.weights import Weights
 
 HERE = Path(__file__).parent / "mm_neurons"
 IMAGES = (1, 2)
@@ -150,3 +152,33 @@ def test_units_at_image_tokens_are_the_official_ones_in_the_order_of_the_picture
             official = restored
         np.testing.assert_allclose(one.values, official[neurons.layer, :, neurons.unit], atol=1e-3)
         assert found.layouts[0].grid == (16, 16)
+
+
+def test_neurons_of_nouns_in_shuffled_pictures_are_the_official_ones(llava):
+    loaded, inputs, golden = llava
+    told = json.loads((HERE / "llava_find.json").read_text())
+    tokens = [golden[f"act_fn_shuffle__img{number}__out_ids"].tolist() for number in IMAGES]
+    words = json.loads((HERE / "llava_tiny" / "vocab.json").read_text())["words"]
+    ids = {word: number for number, word in enumerate(words)}
+    targets = [
+        Target(str(number), noun, tokens[number - 1].index(ids[noun]), -1, (ids[noun],), True)
+        for number in IMAGES
+        for noun in told[f"act_fn_shuffle/img{number}/nouns"]
+        if ids[noun] in tokens[number - 1]
+    ]
+    places = [(int(target.sample) - 1, target.row) for target in targets]
+    batch, chosen = Batch((0, 1), inputs), orders(golden, *IMAGES)
+    found = shuffle.activations(loaded, batch, chosen, tokens, places, ["act_fn"])
+    for target, value in zip(targets, found["act_fn"], strict=True):
+        official = emitting(golden, int(target.sample))[target.row]
+        np.testing.assert_allclose(value.float(), official, atol=1e-3)
+    settings = {"precision": "official_fp16", "fold_norm": False, "keep": 144, "keep_others": 10, "seed": 0}
+    projections = shuffle.Projections(Weights(HERE / "llava_tiny", "float32"), loaded.family, 3, 48, settings)
+    entries = list(shuffle.entries(found, targets, projections, "free.0", settings))
+    assert {one.method for one in entries} == {f"{name}.free.0" for name in shuffle.METHODS[:3]}
+    best = {(one.sample, one.noun): one.neurons for one in entries if one.method == "contribution.free.0"}
+    assert len(best) == len(targets) == 7
+    for (sample, noun), neurons in best.items():
+        official = golden[f"act_fn_shuffle__img{sample}__noun_{noun}__mm_neurons"]
+        own = list(zip(neurons.layer.tolist(), neurons.unit.tolist(), strict=True))
+        assert set(own[:10]) == set(map(tuple, official[:10].tolist()))
