@@ -1,54 +1,7 @@
 const name = (one) => `${one.module} ${one.layer}.${one.unit}`;
 const domains = data.domains.map((one) => one.name);
 const modules = Object.fromEntries(data.modules.map((one) => [one.name, one]));
-let listed = [], chosen = null, view = 0;
-
-function filter() {
-  const words = at("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-  const wanted = { module: at("module").value, layer: at("layer").value, domain: at("domain").value };
-  listed = data.neurons.filter((one) => {
-    const text = `${name(one)} ${one.domains.join(" ")}`.toLowerCase();
-    return (!wanted.module || one.module === wanted.module)
-      && (!wanted.layer || String(one.layer) === wanted.layer)
-      && (!wanted.domain || one.domains.includes(wanted.domain))
-      && words.every((part) => text.includes(part));
-  });
-  at("count").textContent = `${listed.length} of ${data.neurons.length} neurons`;
-  const lines = listed.map((one, place) => {
-    const line = made("div");
-    line.id = `neuron-${place}`;
-    line.setAttribute("role", "option");
-    const tags = made("span", undefined, "tags");
-    tags.append(...one.domains.map((own) => made("span", own, "tag")));
-    line.append(made("span", name(one)), tags);
-    line.addEventListener("click", () => choose(one));
-    return line;
-  });
-  at("list").replaceChildren(...lines);
-  if (!listed.includes(chosen) && listed.length) choose(listed[0]);
-  else mark();
-}
-
-function mark() {
-  const place = listed.indexOf(chosen);
-  [...at("list").children].forEach((line, own) => line.setAttribute("aria-selected", String(own === place)));
-  if (place < 0) return at("list").removeAttribute("aria-activedescendant");
-  at("list").setAttribute("aria-activedescendant", `neuron-${place}`);
-  at(`neuron-${place}`).scrollIntoView({ block: "nearest" });
-}
-
-function choose(one) {
-  chosen = one;
-  history.replaceState(null, "", "#" + encodeURIComponent(name(one).replace(" ", "-")));
-  mark();
-  draw();
-}
-
-function step(by) {
-  if (!listed.length) return;
-  const place = Math.max(0, listed.indexOf(chosen));
-  choose(listed[Math.min(listed.length - 1, Math.max(0, place + by))]);
-}
+let chosen = null, view = 0;
 
 function painted(one) {
   const canvas = made("canvas"), bytes = atob(one.map);
@@ -131,8 +84,9 @@ function rates(one) {
   return wrap;
 }
 
-function draw() {
-  const one = chosen, parts = [made("h2", `${one.module}, layer ${one.layer}, unit ${one.unit}`)];
+function draw(one) {
+  chosen = one;
+  const parts = [made("h2", `${one.module}, layer ${one.layer}, unit ${one.unit}`)];
   const own = one.domains.map((domain) => data.domains[domains.indexOf(domain)].label).join(", ");
   const most = Math.log(domains.length).toFixed(2);
   parts.push(made("p", `Specific to ${own}. Entropy of its firing over the domains: ${one.entropy.toFixed(2)} nats, of ${most} if it fired alike in all.`, "faint"));
@@ -155,52 +109,27 @@ function draw() {
   at("views").hidden = at("key").hidden = kinds === 0;
 }
 
-function setup() {
-  options("module", data.modules.map((one) => one.name));
-  options("layer", [...new Set(data.neurons.map((one) => one.layer))].sort((a, b) => a - b));
-  options("domain", domains);
-  if (data.neurons.length) at("search").placeholder = name(data.neurons[0]);
-  const views = Math.max(0, ...data.neurons.flatMap((one) => one.pictures.flat().map((each) => each.views.length)));
-  const labels = views > 1 ? [["whole picture", 0], ["tiles", 1], ["off", -1]] : [["on", 0], ["off", -1]];
-  for (const [text, value] of labels) {
-    const label = made("label"), radio = Object.assign(made("input"), { type: "radio", name: "view", value });
-    radio.style.width = "auto";
-    radio.checked = value === view;
-    radio.addEventListener("change", () => { view = value; draw(); });
-    label.append(radio, ` ${text}`);
-    at("views").append(label);
-  }
-  for (const id of ["module", "layer", "domain"]) at(id).addEventListener("change", filter);
-  at("search").addEventListener("input", filter);
-  at("theme").addEventListener("click", theme);
-  addEventListener("hashchange", wanted);
-  addEventListener("keydown", key);
-  wanted();
-  filter();
+function line(one) {
+  const tags = made("span", undefined, "tags");
+  tags.append(...one.domains.map((own) => made("span", own, "tag")));
+  return [made("span", name(one)), tags];
 }
 
-function wanted() {
-  let text = "";
-  try { text = decodeURIComponent(location.hash.slice(1)); } catch { return; }
-  const one = data.neurons.find((each) => name(each).replace(" ", "-") === text);
-  if (one && one !== chosen) choose(one);
+function fits(one) {
+  const is = (id, value) => !at(id).value || at(id).value === String(value);
+  return is("module", one.module) && is("layer", one.layer) && (!at("domain").value || one.domains.includes(at("domain").value));
 }
 
-function key(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = ["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "radio";
-  if (event.key === "Escape") return event.target.blur();
-  if (typing && !(event.target.id === "search" && ["ArrowDown", "ArrowUp"].includes(event.key))) return;
-  const radios = [...document.getElementsByName("view")];
-  const does = {
-    ArrowDown: () => step(1), ArrowUp: () => step(-1), j: () => step(1), k: () => step(-1),
-    Home: () => step(-Infinity), End: () => step(Infinity),
-    "/": () => at("search").focus(), t: theme,
-    m: () => radios[(radios.findIndex((one) => one.checked) + 1) % radios.length].click(),
-  }[event.key];
-  if (!does || (event.target.type === "radio" && event.key.startsWith("Arrow"))) return;
-  event.preventDefault();
-  does();
-}
-
-setup();
+options("module", data.modules.map((one) => one.name));
+options("layer", [...new Set(data.neurons.map((one) => one.layer))].sort((a, b) => a - b));
+options("domain", domains);
+if (data.neurons.length) at("search").placeholder = name(data.neurons[0]);
+const views = Math.max(0, ...data.neurons.flatMap((one) => one.pictures.flat().map((each) => each.views.length)));
+const choices = views > 1 ? [["whole picture", 0], ["tiles", 1], ["off", -1]] : [["on", 0], ["off", -1]];
+radios("views", "view", choices, view, (value) => { view = value; draw(chosen); });
+const list = picker({
+  items: data.neurons, what: "neurons", name: (one) => name(one).replace(" ", "-"),
+  text: (one) => `${name(one)} ${one.domains.join(" ")}`.toLowerCase(), line, fits, draw,
+});
+for (const id of ["module", "layer", "domain"]) at(id).addEventListener("change", list.refresh);
+keys(list, { m: () => next("view") });
