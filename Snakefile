@@ -30,8 +30,10 @@ include: "rules/mmneuron_controls.smk"
 include: "rules/mmneuron_lens.smk"
 include: "rules/mmneuron_exchange.smk"
 include: "rules/mmneuron_page.smk"
+include: "rules/mm_neurons.smk"
 include: "rules/mm_neurons_rank.smk"
 include: "rules/mm_neurons_maps.smk"
+include: "rules/mm_neurons_effects.smk"
 include: "rules/report.smk"
 
 

@@ -1,14 +1,13 @@
 """Where results lie, and what each job reads: paths as functions of the configuration and the wildcards."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vlmscope.config import Config, digest_ready, plain
 from vlmscope.errors import VlmscopeError
+from vlmscope.mm_neurons import needs
 from vlmscope.mmneuron import metrics, modules
-from vlmscope.mmneuron.portions import Portions
 from vlmscope.models import base as families
 from vlmscope.models.convert.recipe import recipe
 from vlmscope.models.tiny.recipe import RECIPES
@@ -118,6 +117,16 @@ class Paths:
         settings = self.config.mmneuron
         return [f"results/captures/{model}/{settings.capture}/{domain}/index.json" for domain in settings.domains]
 
+    def caption_index(self, wildcards: Wildcards) -> str:
+        """Index of the capture behind mm_neurons."""
+        settings = self.config.mm_neurons
+        return f"results/captures/{wildcards.model}/{settings.capture}/{settings.dataset}/index.json"
+
+    def captioned(self, wildcards: Wildcards) -> str:
+        """Sample table of that capture."""
+        settings = self.config.mm_neurons
+        return f"results/data/{settings.dataset}/{self.config.captures[settings.capture].split}.parquet"
+
     def masked_conditions(self, wildcards: Wildcards) -> str:
         """Condition name -> modules, without labels, as canonical JSON: a new label rewrites the table only."""
         rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]
@@ -172,18 +181,31 @@ def check_plan(config: Config) -> None:
     _check_sites(config)
     _check_recipes(config)
     _check_domains(config)
+    _check_captions(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
         lacking = _missing(modules.needs(family), takes)
         if lacking:
-            lines = "\n".join("    - {{site: {site}, where: {where}, keep: {keep}}}".format(**take) for take in lacking)
-            raise VlmscopeError(
-                f"The capture '{config.mmneuron.capture}' lacks takes that mmneuron needs for the model '{name}'.",
-                where=f"captures.{config.mmneuron.capture}.take",
-                instead="add\n" + lines,
-            )
+            raise _incomplete(config.mmneuron.capture, lacking, f"mmneuron needs for the model '{name}'")
         _check_modules(config, family)
+
+
+def _check_captions(config: Config) -> None:
+    """The capture behind mm_neurons holds what each activation is read from."""
+    name, wanted = config.mm_neurons.capture, needs.takes(config.mm_neurons.rank.activations)
+    lacking = _missing(wanted, [take.model_dump() for take in config.captures[name].take])
+    if lacking and config.run.mm_neurons:
+        raise _incomplete(name, lacking, f"mm_neurons needs for {', '.join(config.mm_neurons.rank.activations)}")
+
+
+def _incomplete(capture: str, lacking: Iterable[dict[str, str]], who: str) -> VlmscopeError:
+    lines = "\n".join("    - {{site: {site}, where: {where}, keep: {keep}}}".format(**take) for take in lacking)
+    return VlmscopeError(
+        f"The capture '{capture}' lacks takes that {who}.",
+        where=f"captures.{capture}.take",
+        instead="add\n" + lines,
+    )
 
 
 def _check_catalogues(config: Config) -> None:
@@ -260,71 +282,3 @@ def _check_modules(config: Config, family: str) -> None:
                     where=f"mmneuron.conditions.{family}",
                     instead="one of: " + ", ".join(known),
                 )
-
-
-def check_targets(targets: Iterable[str], config: Config) -> None:
-    """Say which name in a target is unknown, where the engine would only say that no rule makes it.
-
-    targets   words of the command line; what is no path of a result is passed over
-    """
-    known: dict[str, Iterable[str]] = {
-        "dataset": config.datasets,
-        "split": ("train", "val"),
-        "capture": config.captures,
-        "domain": config.mmneuron.domains,
-        "part": ("none", "masked"),
-        "portion": Portions(config).domains,
-        "page": [str(number) for number in range(config.mmneuron.lens.shown)],
-    }
-    for target in targets:
-        weights = {**config.models, **config.judges, **RECIPES}
-        known["model"] = weights if target.startswith("results/models/") else config.models
-        for kind, name in _names_in(target).items():
-            if name not in known[kind]:
-                raise VlmscopeError(
-                    f"The target {target} names the {kind} '{name}', which the configuration does not have.",
-                    where="the command line",
-                    instead=f"one of: {', '.join(known[kind])}",
-                )
-        _check_neurons(target, config)
-
-
-# The more special shape stands first.
-SHAPES = (
-    r"results/data/(?P<dataset>[^/]+)/(?P<split>[^/]+)\.parquet",
-    r"results/data/(?P<dataset>[^/]+)/.*",
-    r"results/models/(?P<model>[^/]+)/.*",
-    r"results/captures/(?P<model>[^/]+)/(?P<capture>[^/]+)/(?P<dataset>[^/]+)/.*",
-    r"results/mmneuron/(?P<model>[^/]+)/answers/(?P<domain>[^/]+)/(?P<part>[^/]+)\.parquet",
-    r"results/mmneuron/(?P<model>[^/]+)/answers/(?P<domain>[^/]+)/.*",
-    r"results/mmneuron/(?P<model>[^/]+)/scores/(?P<part>[^/]+)\.parquet",
-    r"results/mmneuron/(?P<model>[^/]+)/(?:effects|varied)/(?P<portion>[^/]+)\.parquet",
-    r"results/mmneuron/(?P<model>[^/]+)/(?:examples|zeroed|lens)/(?P<domain>[^/]+?)(?:\.curves)?\.(?:parquet|json)",
-    r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+?)_(?P<page>\d+)\.html",
-    r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+)\.csv",
-    r"results/mmneuron/(?P<model>[^/]+)/.*",
-)
-# What mmneuron makes of any model: lens, map of the pictures, prompts, answers without a mask.
-WITHOUT_NEURONS = r"lens[_/].*|embeddings\.\w+|fig2_pca\..*|prompts\.json|answers/[^/]+/none\.parquet"
-
-
-def _names_in(target: str) -> dict[str, str]:
-    """Names of catalogue entries that stand in a result's path, by kind."""
-    for shape in SHAPES:
-        found = re.fullmatch(shape, target)
-        if found:
-            return found.groupdict()
-    return {}
-
-
-def _check_neurons(target: str, config: Config) -> None:
-    found = re.fullmatch(r"results/mmneuron/([^/]+)/(.*)", target)
-    if not found or re.fullmatch(WITHOUT_NEURONS, found[2]):
-        return
-    defined = [key for key, one in config.models.items() if one.family in modules.MODULES]
-    if found[1] not in defined:
-        raise VlmscopeError(
-            f"The target {target} needs neurons of the model '{found[1]}', which mmneuron does not define.",
-            where=f"models.{found[1]}.family: {config.models[found[1]].family}",
-            instead=f"a model of one of the families {', '.join(modules.MODULES)}: {', '.join(defined)}",
-        )

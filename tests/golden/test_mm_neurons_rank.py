@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vlmscope.capture import batches, plan, run, taps
-from vlmscope.mm_neurons import lists, rank, scores
+from vlmscope.mm_neurons import lists, needs, rank, scores
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
@@ -125,7 +125,7 @@ def forced(prompts, golden, images):
 
 
 def takes(loaded):
-    return [plan.resolve([one], KIND, loaded.config, "generate")[0] for one in lists.takes(VARIANTS)]
+    return [plan.resolve([one], KIND, loaded.config, "generate")[0] for one in needs.takes(VARIANTS)]
 
 
 @pytest.mark.parametrize("images", [(1,), (2,), (1, 2)])

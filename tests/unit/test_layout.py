@@ -1,6 +1,5 @@
 import copy
 import json
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -247,94 +246,16 @@ def test_effects_are_measured_under_a_condition_that_masks(condition):
     assert caught.value.instead == "one of: lang, vision, mmproj, all"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "results/mmneuron/llava/table2.csv",
-        "results/captures/llava/domain_counts/ad/00000.h5",
-        "results/models/lingo-judge/hub.json",
-        "results/data/rs/val.parquet",
-        "results/mmneuron/llava/answers/com/none.parquet",
-        "results/mmneuron/llava/lens_com_0.html",
-        "results/mmneuron/llava/lens_com.csv",
-        "results/mmneuron/llava/answers/com/masked.parquet",
-        "results/mmneuron/llava/scores/masked.parquet",
-        "results/mmneuron/llava/lens/com.parquet",
-        "results/mmneuron/llava/lens/com.curves.parquet",
-        "results/mmneuron/llava/lens/com.json",
-        "results/mmneuron/llava/examples/doc.parquet",
-        "results/mmneuron/llava/zeroed/doc.parquet",
-        "results/mmneuron/llava/effects/all.parquet",
-        "results/mmneuron/llava/varied/all.parquet",
-        "results/mmneuron/llava/effects.csv",
-        "results/mmneuron/llava/neurons.parquet",
-        "results/mmneuron/llava15/lens_com.csv",
-        "results/mmneuron/llava15/fig2_pca.csv",
-        "results/mmneuron/llava15/answers/com/none.parquet",
-        "all",
-        "results/report/config.yaml",
-    ],
-)
-def test_known_targets_pass(target):
-    layout.check_targets([target], config.default())
+def test_a_capture_without_what_mm_neurons_reads_is_told_what_it_lacks():
+    takes = [{"site": "mlp_gate", "where": "emitting", "keep": "values"}]
+    with pytest.raises(VlmscopeError, match="lacks takes that mm_neurons needs") as caught:
+        layout.check_plan(changed(captures__captions__take=takes))
+    assert "{site: mlp_hidden, where: emitting, keep: values}" in caught.value.instead
+    layout.check_plan(changed(captures__captions__take=takes, run__mm_neurons=[]))
+    layout.check_plan(changed(captures__captions__take=takes, mm_neurons__rank__activations=["act_fn"]))
 
 
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ("results/mmneuron/lava/table2.csv", "model 'lava'"),
-        ("results/models/lava/model.json", "model 'lava'"),
-        ("results/captures/llava/counts/ad/index.json", "capture 'counts'"),
-        ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
-        ("results/data/coco/val.parquet", "dataset 'coco'"),
-        ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/lens_coco_0.html", "domain 'coco'"),
-        ("results/mmneuron/llava/lens_coco.csv", "domain 'coco'"),
-        ("results/mmneuron/llava/lens_com_7.html", "page '7'"),
-        ("results/mmneuron/llava/lens/coco.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/lens/coco.curves.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/lens/coco.json", "domain 'coco'"),
-        ("results/mmneuron/llava/examples/coco.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/zeroed/coco.parquet", "domain 'coco'"),
-        ("results/mmneuron/llava/effects/coco.parquet", "portion 'coco'"),
-        ("results/mmneuron/llava/effects/doc.parquet", "portion 'doc'"),
-        ("results/mmneuron/llava/varied/coco.parquet", "portion 'coco'"),
-        ("results/mmneuron/llava/scores/all.parquet", "part 'all'"),
-        ("results/mmneuron/llava/answers/com/all.parquet", "part 'all'"),
-        ("results/mmneuron/lingo-judge/table2.csv", "model 'lingo-judge'"),
-        ("results/data/rs/test.parquet", "split 'test'"),
-    ],
-)
-def test_a_target_with_an_unknown_name_is_answered_with_the_known_ones(target, words):
-    with pytest.raises(VlmscopeError, match=words) as caught:
-        layout.check_targets(["all", target], config.default())
-    assert caught.value.instead.startswith("one of: ")
-
-
-def test_portions_are_domains_where_each_has_a_job_of_its_own():
-    paper = changed(scale="paper")
-    layout.check_targets(["results/mmneuron/llava/effects/doc.parquet"], paper)
-    with pytest.raises(VlmscopeError, match="portion 'all'"):
-        layout.check_targets(["results/mmneuron/llava/effects/all.parquet"], paper)
-
-
-@pytest.mark.parametrize("file", ["table2.csv", "neurons.parquet", "examples/ad.parquet", "answers/ad/masked.parquet"])
-def test_neurons_of_a_family_without_modules_are_not_defined(file):
-    with pytest.raises(VlmscopeError, match="'llava15', which mmneuron does not define") as caught:
-        layout.check_targets([f"results/mmneuron/llava15/{file}"], config.default())
-    assert caught.value.where == "models.llava15.family: llava"
-    assert caught.value.instead == "a model of one of the families llava_next, instructblip: llava, blip"
-
-
-def test_every_file_that_a_rule_makes_per_name_has_a_shape():
-    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}"}
-    made = set()
-    for path in sorted((layout.ROOT / "rules").glob("*.smk")):
-        made |= set(
-            re.findall(r'"(results/(?:data|captures|mmneuron)/[^"]*\{[^"]*)"', path.read_text(encoding="utf-8"))
-        )
-    assert len(made) > 30
-    for pattern in made:
-        wildcards = set(re.findall(r"\{+\w+\}+", pattern.replace("{{", "{").replace("}}", "}"))) & named
-        example = re.sub(r"\{+(\w+)\}+", lambda found: "0" if found[1] == "number" else found[1], pattern)
-        assert len(layout._names_in(example)) >= len(wildcards), pattern
+def test_captions_come_from_the_capture_that_is_named():
+    paths = layout.Paths(changed(captures__captions__split="val"))
+    assert paths.caption_index(names(model="blip")) == "results/captures/blip/captions/sbu/index.json"
+    assert paths.captioned(names(model="blip")) == "results/data/sbu/val.parquet"

@@ -12,8 +12,6 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
 
 FORMAT = "vlmscope.neurons/1"
-# What counts as activation -> take of the capture that holds it.
-TAKES = {"act_fn": "mlp_gate.emitting.values", "down_proj_input": "mlp_hidden.emitting.values"}
 # How neurons are ranked without a model; multi_token: only nouns of several tokens.
 METHODS = ("contribution", "contribution_negative", "activation", "random", "multi_token")
 # Activation and method; sample and noun.
@@ -46,11 +44,6 @@ class Entry(NamedTuple):
     sample: str
     noun: str
     neurons: Neurons
-
-
-def takes(activations: Iterable[str]) -> list[dict[str, str]]:
-    """Takes that a capture needs for these activations."""
-    return [dict(zip(("site", "where", "keep"), TAKES[one].split("."), strict=True)) for one in activations]
 
 
 def write(target: str | Path, entries: Iterable[Entry], recipe: dict[str, Any], kinds: Sequence[Kind] = ()) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import lists, scores
-from vlmscope.mm_neurons.lists import METHODS, TAKES, Entry, Neurons
+from vlmscope.mm_neurons.lists import METHODS, Entry, Neurons
+from vlmscope.mm_neurons.needs import TAKES
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.models.answer import seed_of
 from vlmscope.models.base import Family, family

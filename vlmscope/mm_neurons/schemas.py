@@ -25,6 +25,16 @@ NOUNS = {
     "in_picture": pl.Boolean,
 }
 
+# One row that sums up the nouns of a model. `official_wrong_token`: nouns that the released code scores with the token of
+# another noun, `official_wrong_captions`: captions with such a noun; `not_in_picture`: of drawn pictures.
+NOUN_COUNTS = dict.fromkeys(
+    (
+        *("captions", "without_noun", "nouns", "different", "kept", "spelled_otherwise", "several_tokens"),
+        *("starts_no_word", "official_wrong_token", "official_wrong_captions", "not_in_picture"),
+    ),
+    pl.Int64,
+)
+
 # Tokens of neurons: from both ends of the vocabulary, outermost first.
 NEURON_TOKENS = {
     "layer": pl.Int32,
@@ -70,3 +80,25 @@ MAPS = {
     "heat": pl.String,
     "mask": pl.String,
 }
+
+# Noise on neurons: one row per noun, set of neurons, draw, size of the set and strength.
+#   set, activation   contribution, activation, gradient; random, whose activation is "";
+#                     random_layers, in the layers of the contribution list of that activation
+#   gone              the noun's first token is not in the new caption
+#   dlogp             change of its log-probability where it stood, the caption before it given
+EFFECTS = {
+    "sample": pl.String,
+    "noun": pl.String,
+    "set": pl.String,
+    "activation": pl.String,
+    "draw": pl.Int32,
+    "k": pl.Int32,
+    "sigma": pl.Float64,
+    "gone": pl.Boolean,
+    "dlogp": pl.Float64,
+    "changed": pl.Boolean,
+    "caption": pl.String,
+}
+
+# Nouns of pictures whose image tokens changed places: in captions written anew (mode free) or in the original ones.
+SHUFFLED = {"mode": pl.String, "permutation": pl.Int32, "caption": pl.String, **NOUNS}

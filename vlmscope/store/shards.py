@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -195,9 +195,16 @@ def read_attention(path: str | Path, take: str, sample: int) -> tuple[np.ndarray
         return group["position"][part][::keys], values.transpose(2, 3, 0, 1)
 
 
-def read_answers(path: str | Path) -> dict[str, list[int]]:
-    """Sample -> written tokens with the one that ended the answer, of all shards behind an index, in their order."""
-    found: dict[str, list[int]] = {}
+class Answer(NamedTuple):
+    """Written tokens, and the id of the one that ended them, which is not among them; -1 where the limit did."""
+
+    tokens: list[int]
+    end: int
+
+
+def read_answers(path: str | Path) -> dict[str, Answer]:
+    """Sample -> what was written, of all shards behind an index, in their order."""
+    found: dict[str, Answer] = {}
     for shard in read_index(path, verify=False)["shards"]:
         with open_shard(Path(path).parent / shard["file"]) as file:
             if ANSWERS not in file:
@@ -208,7 +215,7 @@ def read_answers(path: str | Path) -> dict[str, list[int]]:
             counts = np.bincount(group["sample"][()], minlength=len(names))
             tokens, stops, ended = group["tokens"][()], np.cumsum(counts), group["ended"][()].tolist()
             for name, stop, count, end in zip(names, stops, counts, ended, strict=True):
-                found[name] = tokens[stop - count : stop].tolist() + ([end] if end >= 0 else [])
+                found[name] = Answer(tokens[stop - count : stop].tolist(), end)
     return found
 
 

@@ -5,7 +5,7 @@ import torch
 
 from vlmscope.capture import plan, run
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists, rank, scores
+from vlmscope.mm_neurons import lists, needs, rank, scores
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.models.base import family
 from vlmscope.store import files, shards, tables
@@ -58,7 +58,7 @@ def work(tmp_path, manifest):
     # At an emitting position stands the token before the one that is written there.
     before = {"sample": [0] * 4 + [1] * 3, "position": [9, 10, 11, 12, 9, 10, 11], "token": [1, 7, 20, 21, 1, 9, 20]}
     arrays = {key: np.array(values, np.int32) for key, values in before.items()}
-    kept = {take: arrays | {"values": drawn.standard_normal((7, 3, 256))} for take in lists.TAKES.values()}
+    kept = {take: arrays | {"values": drawn.standard_normal((7, 3, 256))} for take in needs.TAKES.values()}
     shards.write(tmp_path / "00000.h5", list(TEXTS), kept, {})
     shards.close_index(tmp_path / "index.json", [str(tmp_path / "00000.h5")], {})
     return tmp_path
@@ -74,7 +74,7 @@ def made(work, manifest, **changed):
 
 def values(work, activation):
     with shards.open_shard(work / "00000.h5") as file:
-        return torch.from_numpy(file[lists.TAKES[activation]]["values"][()]).float()
+        return torch.from_numpy(file[needs.TAKES[activation]]["values"][()]).float()
 
 
 def projected(manifest, tokens):
@@ -207,7 +207,7 @@ def test_activations_that_are_not_finite_are_named():
 
 def test_a_capture_without_the_activation_is_answered_with_the_line_to_add(work, manifest):
     with shards.open_shard(work / "00000.h5") as file:
-        take = lists.TAKES["act_fn"]
+        take = needs.TAKES["act_fn"]
         kept = {take: {name: one[()] for name, one in file[take].items()}}
     shards.write(work / "00000.h5", list(TEXTS), kept, {})
     shards.close_index(work / "index.json", [str(work / "00000.h5")], {})
@@ -223,7 +223,7 @@ def test_a_capture_without_the_activation_is_answered_with_the_line_to_add(work,
 def test_contributions_of_a_layer_add_up_to_its_output_for_the_down_projection_alone(described, name):
     """mm_neurons.md 11, check 4: exact for the input of the down projection, no relation for the gate."""
     loaded, batch = described(name)
-    every = [*lists.takes(lists.TAKES), {"site": "mlp_out", "where": "emitting", "keep": "values"}]
+    every = [*needs.takes(needs.TAKES), {"site": "mlp_out", "where": "emitting", "keep": "values"}]
     chosen = plan.resolve(every, loaded.family, loaded.config, "generate")
     gate, hidden, out = (
         torch.from_numpy(one.arrays["values"]).double() for one in run.capture(loaded, chosen, [batch])

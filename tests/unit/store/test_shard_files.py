@@ -139,7 +139,7 @@ def answered(folder, parts):
 
 def test_answers_come_with_their_ends_in_the_order_of_the_samples(tmp_path):
     index = answered(tmp_path, [[([5, 6], 2), ([], 2), ([7], -1)], [], [([], -1), ([8, 9, 9], 3)]])
-    expected = {"s00": [5, 6, 2], "s01": [2], "s02": [7], "s20": [], "s21": [8, 9, 9, 3]}
+    expected = {"s00": ([5, 6], 2), "s01": ([], 2), "s02": ([7], -1), "s20": ([], -1), "s21": ([8, 9, 9], 3)}
     assert shards.read_answers(index) == expected
     assert list(shards.read_answers(index)) == list(expected)
 

@@ -1,0 +1,78 @@
+"""Targets of the command line, looked at before the engine does, which would only say that no rule makes them."""
+
+import re
+from collections.abc import Iterable
+
+from vlmscope.config import Config
+from vlmscope.errors import VlmscopeError
+from vlmscope.mmneuron import modules
+from vlmscope.mmneuron.portions import Portions
+from vlmscope.models.tiny.recipe import RECIPES
+
+# The more special shape stands first.
+SHAPES = (
+    r"results/data/(?P<dataset>[^/]+)/(?P<split>[^/]+)\.parquet",
+    r"results/data/(?P<dataset>[^/]+)/.*",
+    r"results/models/(?P<model>[^/]+)/.*",
+    r"results/captures/(?P<model>[^/]+)/(?P<capture>[^/]+)/(?P<dataset>[^/]+)/.*",
+    r"results/mmneuron/(?P<model>[^/]+)/answers/(?P<domain>[^/]+)/(?P<part>[^/]+)\.parquet",
+    r"results/mmneuron/(?P<model>[^/]+)/answers/(?P<domain>[^/]+)/.*",
+    r"results/mmneuron/(?P<model>[^/]+)/scores/(?P<part>[^/]+)\.parquet",
+    r"results/mmneuron/(?P<model>[^/]+)/(?:effects|varied)/(?P<portion>[^/]+)\.parquet",
+    r"results/mmneuron/(?P<model>[^/]+)/(?:examples|zeroed|lens)/(?P<domain>[^/]+?)(?:\.curves)?\.(?:parquet|json)",
+    r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+?)_(?P<page>\d+)\.html",
+    r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+)\.csv",
+    r"results/mmneuron/(?P<model>[^/]+)/.*",
+    r"results/mm_neurons/(?P<model>[^/]+)/.*",
+)
+# What mmneuron makes of any model: lens, map of the pictures, prompts, answers without a mask.
+WITHOUT_NEURONS = r"lens[_/].*|embeddings\.\w+|fig2_pca\..*|prompts\.json|answers/[^/]+/none\.parquet"
+
+
+def check(targets: Iterable[str], config: Config) -> None:
+    """Say which name in a target is unknown.
+
+    targets   words of the command line; what is no path of a result is passed over
+    """
+    known: dict[str, Iterable[str]] = {
+        "dataset": config.datasets,
+        "split": ("train", "val"),
+        "capture": config.captures,
+        "domain": config.mmneuron.domains,
+        "part": ("none", "masked"),
+        "portion": Portions(config).domains,
+        "page": [str(number) for number in range(config.mmneuron.lens.shown)],
+    }
+    for target in targets:
+        weights = {**config.models, **config.judges, **RECIPES}
+        known["model"] = weights if target.startswith("results/models/") else config.models
+        for kind, name in _names_in(target).items():
+            if name not in known[kind]:
+                raise VlmscopeError(
+                    f"The target {target} names the {kind} '{name}', which the configuration does not have.",
+                    where="the command line",
+                    instead=f"one of: {', '.join(known[kind])}",
+                )
+        _check_neurons(target, config)
+
+
+def _names_in(target: str) -> dict[str, str]:
+    """Names of catalogue entries that stand in a result's path, by kind."""
+    for shape in SHAPES:
+        found = re.fullmatch(shape, target)
+        if found:
+            return found.groupdict()
+    return {}
+
+
+def _check_neurons(target: str, config: Config) -> None:
+    found = re.fullmatch(r"results/mmneuron/([^/]+)/(.*)", target)
+    if not found or re.fullmatch(WITHOUT_NEURONS, found[2]):
+        return
+    defined = [key for key, one in config.models.items() if one.family in modules.MODULES]
+    if found[1] not in defined:
+        raise VlmscopeError(
+            f"The target {target} needs neurons of the model '{found[1]}', which mmneuron does not define.",
+            where=f"models.{found[1]}.family: {config.models[found[1]].family}",
+            instead=f"a model of one of the families {', '.join(modules.MODULES)}: {', '.join(defined)}",
+        )
