@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vlmscope.capture import attention, places, taps
 from vlmscope.capture.plan import Take
+from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Site
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
@@ -64,6 +65,7 @@ def _begin(
     loaded: Loaded, takes: Sequence[Take], sites: Sequence[Site], sinks: Sequence[Any], batch: Batch
 ) -> Tensor | None:
     """Tell every sink its positions; gives those at which logits are wanted, None where no take reads them."""
+    _check_padding(batch)
     masks = [_mask(loaded, take, site, batch) for take, site in zip(takes, sites, strict=True)]
     at_head = [site.path == loaded.family.head for site in sites]
     columns = _columns([mask for mask, head in zip(masks, at_head, strict=True) if head])
@@ -73,6 +75,17 @@ def _begin(
         else:
             sink.begin(mask)
     return columns
+
+
+def _check_padding(batch: Batch) -> None:
+    """Padding in front of a token would be counted as a position, and states be wrong without a sign of it."""
+    attended = batch.inputs.get("attention_mask")
+    if attended is not None and (attended.int().diff(dim=1) > 0).any():
+        raise VlmscopeError(
+            "Padding stands in front of tokens in a batch that is to be captured.",
+            where="capture.run",
+            instead='inputs.encode(..., side="right")',
+        )
 
 
 def _mask(loaded: Loaded, take: Take, site: Site, batch: Batch) -> Tensor | None:
