@@ -1,15 +1,22 @@
 """From a sample table to batches: which samples a capture takes, which of them a shard holds, tensors for the model."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from vlmscope.models import answer, inputs
 from vlmscope.models.load import Loaded
 from vlmscope.samples import Sample
+
+# Which tokens stand for a picture, as some decoders are told.
+KINDS = ("token_type_ids", "mm_token_type_ids")
+# Numbers of tokens at which parts of a picture stand; negative ones stand nowhere.
+PLACES = {"image_input_idx"}
 
 
 def within_budget(samples: Sequence[Sample], loaded: Loaded, most: int, vision_positions: int) -> list[Sample]:
@@ -48,14 +55,22 @@ def prefill(
         yield inputs.Batch(rows, tensors)
 
 
-def answered(loaded: Loaded, batches: Iterable[inputs.Batch], max_new_tokens: int) -> Iterator[inputs.Batch]:
+def answered(
+    loaded: Loaded,
+    batches: Iterable[inputs.Batch],
+    max_new_tokens: int,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[inputs.Batch]:
     """The same batches with the greedy answer behind each prompt, for one more plain pass over both.
 
-    States of that pass equal those of the decoding steps; a single pass reads them all at once and needs no cache.
+    States of that pass equal those of the decoding steps; a single pass reads them all at once, wherever they are.
+
+    around   what holds while a batch is written
     """
     stops = set(answer.ends(loaded))
     for batch in batches:
-        written = answer.new_tokens(loaded, left_padded(batch.inputs), max_new_tokens, keep_end=True)
+        with around():
+            written = answer.new_tokens(loaded, left_padded(batch.inputs), max_new_tokens, keep_end=True)
         ended = tuple(row[-1] if row and row[-1] in stops else -1 for row in written)
         said = [row if end < 0 else row[:-1] for row, end in zip(written, ended, strict=True)]
         yield replace(appended(batch, said), ended=ended)
@@ -66,8 +81,16 @@ def left_padded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     mask = tensors["attention_mask"]
     # A stable sort of the mask puts zeros first and keeps the order of the tokens.
     order = mask.sort(dim=1, stable=True).indices
-    moved = {key: tensors[key].gather(1, order) for key in ("input_ids", "attention_mask")}
+    moved = {key: tensors[key].gather(1, order) for key in _by_token(tensors)}
+    for key in PLACES & tensors.keys():
+        gap = (mask == 0).sum(1).view(-1, *[1] * (tensors[key].ndim - 1))
+        moved[key] = torch.where(tensors[key] < 0, tensors[key], tensors[key] + gap)
     return {**tensors, **moved}
+
+
+def _by_token(tensors: dict[str, Tensor]) -> list[str]:
+    """Tensors with an entry per token of the decoder; a Q-Former has tokens of its own."""
+    return [key for key in ("input_ids", "attention_mask", *KINDS) if key in tensors]
 
 
 def appended(batch: inputs.Batch, written: Sequence[Sequence[int]]) -> inputs.Batch:
@@ -75,15 +98,15 @@ def appended(batch: inputs.Batch, written: Sequence[Sequence[int]]) -> inputs.Ba
     mask = batch.inputs["attention_mask"]
     starts = mask.sum(1).tolist()
     length = max(start + len(tokens) for start, tokens in zip(starts, written, strict=True))
-    ids = batch.inputs["input_ids"].new_zeros(len(starts), length)
-    seen = mask.new_zeros(len(starts), length)
+    # Kinds of tokens are 0 for text.
+    longer = {key: batch.inputs[key].new_zeros(len(starts), length) for key in _by_token(batch.inputs)}
     for row, (start, tokens) in enumerate(zip(starts, written, strict=True)):
         end = start + len(tokens)
-        ids[row, :start] = batch.inputs["input_ids"][row, :start]
-        ids[row, start:end] = ids.new_tensor(tokens)
-        seen[row, :end] = 1
-    tensors = {**batch.inputs, "input_ids": ids, "attention_mask": seen}
-    return inputs.Batch(batch.rows, tensors, tuple(starts))
+        for key, value in longer.items():
+            value[row, :start] = batch.inputs[key][row, :start]
+        longer["input_ids"][row, start:end] = longer["input_ids"].new_tensor(tokens)
+        longer["attention_mask"][row, :end] = 1
+    return inputs.Batch(batch.rows, {**batch.inputs, **longer}, tuple(starts))
 
 
 def picture_of(root: str | Path) -> Callable[[Sample], Image.Image]:

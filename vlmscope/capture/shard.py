@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vlmscope import samples as table
-from vlmscope.capture import batches, plan, run
+from vlmscope.capture import batches, plan, run, steps
 from vlmscope.datasets import base
 from vlmscope.models import inputs, placement
 from vlmscope.models.load import Loaded
@@ -36,11 +38,14 @@ def make(
     benchmark, picture = base.load(settings["kind"]), batches.picture_of(manifest["root"])
     ask = prompts(loaded, benchmark, settings["prompt"], settings["begin"])
     stream = batches.prefill(loaded, part, ask, picture, batch)
-    written = Answers()
+    written, read = Answers(), partial(run.capture, loaded, takes)
     if settings["run"] == "generate":
-        stream = batches.answered(loaded, stream, settings["max_new_tokens"])
-        stream = written.noted(stream)
-    kept = run.capture(loaded, takes, progress(stream, inputs.rounds(loaded, part, batch), "batches"))
+        # Where the decoding steps pass all that is looked at, they are read themselves.
+        decoding, around = steps.Steps(loaded, takes), nullcontext
+        if steps.suffice(takes):
+            read, around = decoding.capture, decoding.reading
+        stream = written.noted(batches.answered(loaded, stream, settings["max_new_tokens"], around))
+    kept = read(progress(stream, inputs.rounds(loaded, part, batch), "batches"))
     recipe = {
         "settings": settings,
         "model": loaded.about["fingerprint"],

@@ -117,6 +117,22 @@ def test_padding_moves_to_the_left_and_nothing_else():
     assert moved["attention_mask"].tolist() == [[0, 1, 1], [1, 1, 1]]
 
 
+def test_kinds_of_tokens_and_places_of_pictures_move_along():
+    tensors = {
+        "input_ids": torch.tensor([[5, 6, 0], [7, 8, 9]]),
+        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]]),
+        "token_type_ids": torch.tensor([[1, 0, 0], [0, 1, 1]]),
+        "image_input_idx": torch.tensor([[[0, -100]], [[1, 2]]]),
+        "qformer_token_type_ids": torch.tensor([[1, 0], [1, 1]]),
+    }
+    moved = batches.left_padded({key: tensors[key] for key in list(tensors)[:4]})
+    assert moved["token_type_ids"].tolist() == [[0, 1, 0], [0, 1, 1]]
+    assert moved["image_input_idx"].tolist() == [[[1, -100]], [[1, 2]]]
+    longer = batches.appended(Batch((0, 1), tensors), [[3], [3, 4]]).inputs
+    assert longer["token_type_ids"].tolist() == [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]
+    assert longer["qformer_token_type_ids"].tolist() == [[1, 0], [1, 1]]
+
+
 def test_an_empty_answer_leaves_its_row_as_it_was():
     tensors = {
         "input_ids": torch.tensor([[5, 6, 0], [7, 8, 9]]),
