@@ -14,7 +14,7 @@ import tiny_families
 import torch
 from PIL import Image
 
-from vlmscope.capture import taps
+from vlmscope.capture import batches, taps
 from vlmscope.edits import shuffled
 from vlmscope.mm_neurons import grids, image_units, patches
 from vlmscope.mm_neurons.grids import Seen
@@ -136,6 +136,11 @@ def test_shuffled_tokens_come_back_in_the_order_of_the_picture(family):
 SIDE, UNITS = 8, 4096
 
 
+def streamed(loaded, samples, picture, size, asked):
+    for one in batches.prefill(loaded, samples, lambda one: "<image>\nw1 w2", lambda one: picture, size):
+        yield from image_units.items(loaded, samples, lambda one: picture, one, asked)
+
+
 def many(count):
     """Write maps of many pictures; prints the process's peak memory in MB."""
     from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig, LlavaConfig
@@ -158,7 +163,7 @@ def many(count):
     samples = [Sample(f"s-{n}", "s", "val", n, f"s-{n}", (), 60, 60, "w1", (), "") for n in range(count)]
     asked = {kind: {one.sample: {"dog": lists(loaded, 0, 50)} for one in samples} for kind in KINDS}
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
-    items = image_units._items(loaded, samples, lambda one: "<image>\nw1 w2", lambda one: noise, 4, asked)
+    items = streamed(loaded, samples, noise, 4, asked)
     with tempfile.TemporaryDirectory() as folder:
         grids.write(Path(folder) / "maps.h5", items, {})
         with grids.opened(Path(folder) / "maps.h5") as file:
@@ -180,7 +185,7 @@ def test_pictures_stand_before_their_nouns():
     loaded = model("llava")
     samples = [Sample(name, "s", "val", n, name, (), 28, 28, "w1", (), "") for n, name in enumerate(NAMES)]
     noise = Image.new("RGB", (28, 28), "red")
-    items = list(image_units._items(loaded, samples, lambda one: "<image>\nw1", lambda one: noise, 2, wanted(loaded)))
+    items = list(streamed(loaded, samples, noise, 2, wanted(loaded)))
     seen = set()
     for item in items:
         if isinstance(item, Seen):

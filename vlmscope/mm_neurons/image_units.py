@@ -5,13 +5,14 @@ listed units are taken from each layer, where it lies; what is held is one batch
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -127,30 +128,35 @@ def from_files(
     settings   kind of benchmark, prompt and begin of the captions, activations, units: how many neurons
     """
     patches.check(loaded.family.name)
-    wanted = {kind: _nested(lists.read(neurons, kind, METHOD, settings["units"])) for kind in settings["activations"]}
+    wanted = {kind: nested(lists.read(neurons, kind, METHOD, settings["units"])) for kind in settings["activations"]}
     chosen = [one for one in read(samples) if any(one.sample in of for of in wanted.values())]
     log.info("%d samples with nouns.", len(chosen))
     prompt = shard.prompts(loaded, base.load(settings["kind"]), settings["prompt"], settings["begin"])
     recipe = {"settings": settings, "model": loaded.about["fingerprint"], "neurons": lists.about(neurons)["recipe"]}
-    root = read_manifest(raw)["root"]
-    grids.write(target, _items(loaded, chosen, prompt, batches.picture_of(root), batch, wanted), recipe)
+    picture = batches.picture_of(read_manifest(raw)["root"])
+    stream = progress(batches.prefill(loaded, chosen, prompt, picture, batch), rounds(loaded, chosen, batch), "batches")
+    found = (item for one in stream for item in items(loaded, chosen, picture, one, wanted))
+    grids.write(target, found, recipe)
 
 
-def _items(
-    loaded: Loaded, samples: Sequence[Sample], prompt: Any, picture: Any, size: int, wanted: Wanted
+def items(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    picture: Callable[[Sample], Image.Image],
+    batch: Batch,
+    wanted: Wanted,
+    orders: Sequence[Sequence[int]] = (),
 ) -> Iterator[Seen | Units]:
-    """Pictures and activations, batch by batch."""
-    stream = batches.prefill(loaded, samples, prompt, picture, size)
-    for batch in progress(stream, rounds(loaded, samples, size), "batches"):
-        own = [samples[row] for row in batch.rows]
-        found = gather(loaded, batch, [one.sample for one in own], wanted)
-        pictures = patches.shown(loaded, [picture(one) for one in own])
-        for row, (one, layout, shown) in enumerate(zip(own, found.layouts, pictures, strict=True)):
-            yield Seen(one.sample, shown, layout.grid, None if found.carries is None else found.carries[row])
-        yield from found.units
+    """What the file of maps holds of a batch: its pictures, then the activations; `orders` as for `gather`."""
+    own = [samples[row] for row in batch.rows]
+    found = gather(loaded, batch, [one.sample for one in own], wanted, orders)
+    pictures = patches.shown(loaded, [picture(one) for one in own])
+    for row, (one, layout, shown) in enumerate(zip(own, found.layouts, pictures, strict=True)):
+        yield Seen(one.sample, shown, layout.grid, None if found.carries is None else found.carries[row])
+    yield from found.units
 
 
-def _nested(found: Mapping[lists.Key, Neurons]) -> dict[str, dict[str, Neurons]]:
+def nested(found: Mapping[lists.Key, Neurons]) -> dict[str, dict[str, Neurons]]:
     """Sample -> noun -> neurons."""
     nested: dict[str, dict[str, Neurons]] = {}
     for (sample, noun), neurons in found.items():

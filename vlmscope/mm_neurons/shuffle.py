@@ -1,11 +1,8 @@
 """Captions of pictures whose image tokens changed places, and the neurons behind their nouns (mm_neurons.md 2.8).
 
-Every order of every picture is read twice: `free`, the caption is written anew, and `forced`, the original caption is
-read behind the shuffled picture, so every noun has its place. Each batch goes through the model once per order and mode
-to be read, and once more to be written where it is free.
+Position numbers and masks stay; see `edits.shuffled`. Neurons are listed as in `rank`.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -26,8 +23,6 @@ from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
 from vlmscope.store.shards import FP16_LARGEST
 from vlmscope.store.weights import Weights
-
-log = logging.getLogger(__name__)
 
 # Baselines that do not look at the picture would be the same again.
 METHODS = ("contribution", "contribution_negative", "activation", "multi_token")
