@@ -1,6 +1,7 @@
 """Intervals and resampling."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,29 @@ def bootstrap_mean(values: np.ndarray, resamples: int, seed: int) -> tuple[float
     generator = np.random.default_rng(seed)
     means = values[generator.integers(0, len(values), (resamples, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+class Draws(NamedTuple):
+    """A bootstrap: resamples, and the seed of what they draw."""
+
+    resamples: int
+    seed: int
+
+    def mean(self, values: np.ndarray) -> tuple[float, float, float]:
+        """Mean of rows with its 95 % interval; all NaN where there is no row."""
+        return (float(np.mean(values)) if len(values) else math.nan, *bootstrap_mean(values, *self))
+
+    def weights(self, n: int) -> np.ndarray:
+        """How often each of n rows is drawn, float64 [1 + resample, n]; first the data themselves, once each."""
+        drawn = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), self.resamples)
+        return np.concatenate([np.ones((1, n)), drawn])
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Percentile 95 % interval of what resamples gave; those without a value (NaN) are left out."""
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (math.nan, math.nan)
     return float(low), float(high)
 
 

@@ -164,6 +164,14 @@ def _picture(split: str, scene: Scene) -> str:
     return f"images/{split}-{scene.seed}.jpg"
 
 
+def seed_of(reference: str) -> int:
+    """The number of the scene that a drawn picture shows."""
+    found = re.fullmatch(r"images/\w+-(\d+)\.jpg", reference)
+    if not found:
+        raise VlmscopeError("This is no drawn picture.", where=reference, instead="datasets.*.source: drawn")
+    return int(found[1])
+
+
 def _entry(root: Path, split: str, scene: Scene) -> dict[str, Any]:
     """A row of the manifest, and what only drawn pictures have."""
     path = root / _picture(split, scene)

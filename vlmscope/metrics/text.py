@@ -42,3 +42,38 @@ def edit_distance(one: str, other: str) -> int:
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
         above = row
     return above[-1]
+
+
+# ---- number ------------------------------------------------------------------------------------------------------
+
+_IRREGULAR = {
+    "children": "child",
+    "feet": "foot",
+    "geese": "goose",
+    "mice": "mouse",
+    "people": "person",
+    "teeth": "tooth",
+}
+# Ending of a plural -> endings of what it may be the plural of.
+_PLURALS = {
+    "men": ("man",),
+    "ies": ("y", "ie"),
+    "ves": ("f", "fe", "ve"),
+    **{f"{sound}es": (sound, sound + "e") for sound in ("s", "x", "z", "ch", "sh", "o")},
+    "s": ("",),
+}
+_NO_PLURAL = ("ss", "us", "is")
+
+
+def forms(word: str) -> frozenset[str]:
+    """A word without case, and what it may be the plural of; two words are the same noun if they share a form.
+
+    English, by its endings. A stemmer would cut more and make one of car and care, or of plane and plan.
+    """
+    word = unicodedata.normalize("NFKC", word).casefold().strip()
+    if word in _IRREGULAR:
+        return frozenset({word, _IRREGULAR[word]})
+    for ending, others in _PLURALS.items():
+        if word.endswith(ending) and not word.endswith(_NO_PLURAL) and len(word) > len(ending) + 1:
+            return frozenset({word, *(word.removesuffix(ending) + other for other in others)})
+    return frozenset({word})

@@ -82,7 +82,9 @@ class Measures(Section):
     references: list[Literal["noun", "caption", "dataset"]] = Field(
         ["noun", "caption"], min_length=1, description="what decoded tokens are compared with"
     )
+    texts: int = Field(10, ge=1, description="best neurons per noun whose decoded words are scored as texts")
     bertscore: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
+    bertscore_layer: int = Field(17, ge=0, description="hidden state that is compared; 17 for roberta-large")
     moverscore: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
     bleurt: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
     bootstrap: int = Field(10_000, ge=10, description="resamples of the images behind intervals")
@@ -92,12 +94,13 @@ class Measures(Section):
 class Perturb(Section):
     """Noise on the output weights of neurons (mm_neurons.md 2.9)."""
 
-    sigmas: list[float] = Field([0.5, 1.0], min_length=1, description="standard deviations of the noise")
+    sigmas: list[float] = Field([1.0, 4.0, 8.0], min_length=1, description="standard deviations of the noise")
     sigma_mode: Literal["absolute", "relative"] = Field(
         "relative", description="relative: times the root mean square of the neuron's output weights"
     )
-    k: list[int] = Field([1, 5, 10, 50], min_length=1, description="how many neurons get noise")
+    k: list[int] = Field([1, 10, 50], min_length=1, description="how many neurons get noise")
     images: int = Field(20, ge=1, description="images whose nouns are tested")
+    noises: int = Field(2, ge=1, description="draws of noise for the best neurons of a noun")
     draws: int = Field(10, ge=1, description="draws of random neurons, and as many that keep the layers of the best")
     seed: int = Field(42, ge=0, description="seed of noise and draws")
 

@@ -130,3 +130,12 @@ def test_the_manifest_holds_sizes_and_digests(tmp_path):
     assert table.schema == sbu.SCHEMA
     assert table["row"].to_list() == list(range(6)) and set(table["status"]) == {"ok"}
     assert set(table["width"]) == set(table["height"]) == {64} and table["sha256"].str.len_chars().unique().item() == 64
+
+
+def test_a_drawn_picture_tells_its_scene(tmp_path):
+    scene = draw("com", 7)
+    sbu.write([scene], tmp_path, "valid")
+    (sample,) = sbu.read(tmp_path, "valid", name="sbu")
+    assert sbu.seed_of(sample.images[0]) == 7
+    with pytest.raises(VlmscopeError, match="no drawn picture"):
+        sbu.seed_of("images/4f2b_o.jpg")

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from vlmscope.metrics.text import collapsed, edit_distance, token_f1, words
+from vlmscope.metrics.text import collapsed, edit_distance, forms, token_f1, words
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,34 @@ def test_edit_distance_agrees_with_its_recursive_definition():
     for _ in range(60):
         one, other = ("".join(rng.choices("ab ", k=rng.randrange(6))) for _ in range(2))
         assert edit_distance(one, other) == slow(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Dog", "dogs"),
+        ("bus", "buses"),
+        ("horse", "horses"),
+        ("box", "boxes"),
+        ("church", "churches"),
+        ("tree", "trees"),
+        ("berry", "berries"),
+        ("cookie", "cookies"),
+        ("knife", "knives"),
+        ("wave", "waves"),
+        ("woman", "women"),
+        ("children", "child"),
+        ("glass", "glasses"),
+        (" car", "CARS"),
+    ],
+)
+def test_singular_and_plural_are_the_same_noun(one, other):
+    assert forms(one) & forms(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("car", "care"), ("plane", "plan"), ("planes", "plans"), ("dog", "cat"), ("glas", "glass"), ("", "s")],
+)
+def test_other_nouns_stay_apart(one, other):
+    assert not forms(one) & forms(other)

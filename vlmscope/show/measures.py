@@ -1,0 +1,122 @@
+"""Figures about the neurons of words: in which layers they are, what they write, how stable and how specific they are.
+
+Every figure goes to as many files as are named, each in the format of its ending.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from vlmscope.show import style
+from vlmscope.show.figures import save_all
+
+Target = str | Path
+ACTIVATIONS = {"act_fn": "after SiLU", "down_proj_input": "input of down projection"}
+METHODS = {
+    "contribution": "contribution",
+    "activation": "activation",
+    "gradient": "gradient",
+    "random": "random",
+    "contribution_negative": "lowering the word",
+    "multi_token": "all pieces of the word",
+}
+# Layers that are told apart by name on an axis.
+MOST_TICKS = 12
+
+
+def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
+    """Share of the neurons of all sets in each layer, a line per method; panels by activation and size of the sets.
+
+    table   `layers.LAYERS`
+    """
+    known = table.filter(pl.col("count") > 0)
+    kinds, sizes = _names(known, "activation"), _names(known, "k")
+    figure, axes = _panels(len(kinds), len(sizes), title)
+    last = table["layer"].max() or 0
+    for row, kind in zip(axes, kinds, strict=False):
+        for axis, size in zip(row, sizes, strict=False):
+            for method, look in _looks(known).items():
+                own = table.filter(activation=kind, k=size, method=method)
+                if own["count"].sum():
+                    axis.plot(own["layer"], 100 * own["count"] / own["count"].sum(), label=_method(method), **look)
+            axis.set_title(f"{_activation(kind)}, k = {size}")
+            axis.set_ylim(bottom=0)
+            axis.set_xticks(range(0, last + 1, -(-(last + 1) // MOST_TICKS)))
+        row[0].set_ylabel("neurons, %")
+    for axis in axes[-1]:
+        axis.set_xlabel("layer")
+    _finish(figure, axes, targets)
+
+
+def measures(tables: Mapping[str, pl.DataFrame], title: str, *targets: Target) -> None:
+    """What neurons write, how many stay and how many are a word's alone, over the size of the sets.
+
+    tables   measure's title -> method, activation, k, line (text, "" for none), value, ci_low, ci_high; rows of one
+             title and line are joined by a line per method
+    """
+    kinds = list(dict.fromkeys(kind for table in tables.values() for kind in _names(table, "activation")))
+    figure, axes = _panels(len(kinds), len(tables), title)
+    looks = _looks(pl.concat([table.select("method") for table in tables.values()]))
+    for row, kind in zip(axes, kinds, strict=False):
+        for axis, (name, table) in zip(row, tables.items(), strict=True):
+            own = table.filter(activation=kind).drop_nulls("value")
+            for number, line in enumerate(_names(own, "line")):
+                for method, look in looks.items():
+                    part = own.filter(method=method, line=line).sort("k")
+                    if len(part):
+                        style_of_line = {"linestyle": ("-", "--", ":")[number % 3], **look}
+                        _whiskered(axis, part, label=_method(method) if not number else None, **style_of_line)
+            axis.set_title(f"{name}\n{_activation(kind)}")
+            axis.set_xscale("log")
+            axis.set_ylim(-0.03, 1.03)
+    for axis in axes[-1]:
+        axis.set_xlabel("neurons per word, k")
+    _finish(figure, axes, targets)
+
+
+def _whiskered(axis: Any, rows: pl.DataFrame, **look: Any) -> None:
+    """A line with the intervals of its points."""
+    middle = rows["value"].to_numpy()
+    whiskers = abs(rows.select("ci_low", "ci_high").to_numpy().T - middle)
+    axis.errorbar(rows["k"], middle, yerr=whiskers, elinewidth=0.8, **look)
+
+
+def _panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
+    pyplot = style.use()
+    size = (1 + 2.4 * max(1, columns), 0.9 + 2.1 * max(1, rows))
+    figure, axes = pyplot.subplots(
+        max(1, rows), max(1, columns), figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.TEXT + 2)
+    return figure, axes
+
+
+def _finish(figure: Any, axes: Any, targets: Sequence[Target]) -> None:
+    labels = {}
+    for axis in axes.flat:
+        labels |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if labels:
+        figure.legend(list(labels.values()), list(labels), ncols=min(6, len(labels)), loc="outside lower center")
+    save_all(figure, *targets)
+
+
+def _names(table: pl.DataFrame, column: str) -> list[Any]:
+    return table[column].unique(maintain_order=True).to_list()
+
+
+def _looks(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Method -> color and marker, the same in every figure; random ones in grey."""
+    looks = style.look(list(METHODS))
+    looks["random"] = {"color": style.COLORS["random"], "marker": "x"}
+    more = style.look([*METHODS, *sorted(set(_names(table, "method")) - set(METHODS))])
+    return {method: {**more[method], **looks.get(method, {}), "markersize": 4} for method in _names(table, "method")}
+
+
+def _method(name: str) -> str:
+    return METHODS.get(name, name)
+
+
+def _activation(name: str) -> str:
+    return ACTIVATIONS.get(name, name)
