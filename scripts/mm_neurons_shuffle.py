@@ -9,10 +9,12 @@ from vlmscope.store import tables
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    inputs = {name: snakemake.input[name] for name in ("model", "raw", "samples", "captions")}
     found = shuffle_files.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
-        **inputs,
+        model=snakemake.input.model,
+        raw=snakemake.input.raw,
+        samples=snakemake.input.samples,
+        captions=snakemake.input.captions,
         nouns_table=snakemake.input.nouns,
         remote=corenlp.tagged,
         settings=settings(snakemake.params.settings),
