@@ -1,4 +1,4 @@
-"""Counts of every module of mmneuron against a second, naive count; sums over shards (mmneuron.md 11, checks 1 and 7)."""
+"""Counts of all modules of mmneuron against a second, naive count, and over shards (mmneuron.md 11, checks 1 and 7)."""
 
 import numpy as np
 import pytest
