@@ -23,6 +23,9 @@ def tagged(server: str, text: str) -> list[list[tuple[str, str]]]:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             parts = json.load(answer)["sentences"]
         return [[(word["word"], word["pos"]) for word in part["tokens"]] for part in parts]
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _trouble(server, f"does not answer: {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
         raise _trouble(server, f"does not answer: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
