@@ -3,12 +3,13 @@
 # NEEDS     the capture named by mmneuron.capture, sample tables of split val
 # MAKES     results/mmneuron/{model}/neurons.parquet               neuron sets of all modules, neurons.json in short
 #           results/mmneuron/{model}/answers/{domain}/{part}.parquet, scores/{part}.parquet
-#           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json
+#           results/mmneuron/{model}/table2.csv, table2_long.csv, table2.meta.json (the name: mmneuron.tables)
 # SETTINGS  mmneuron
 from vlmscope.mmneuron.demands import Demands
 from vlmscope.mmneuron.portions import Portions
 
 portions = Portions(cfg)
+named = cfg.mmneuron.tables
 demands = Demands(cfg, portions.domains)
 
 
@@ -18,7 +19,7 @@ rule mmneuron:
         expand(
             "results/mmneuron/{model}/{file}.csv",
             model=cfg.run.mmneuron,
-            file=["table1", "table2", "effects", "dose", "stability"],
+            file=[named.neurons, named.accuracy, "effects", "dose", "stability"],
         ),
 
 
@@ -141,19 +142,20 @@ rule mmneuron_table2:
         raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
     output:
         table=report(
-            "results/mmneuron/{model}/table2.csv",
+            f"results/mmneuron/{{model}}/{named.accuracy}.csv",
             caption="../report/table2.rst",
             category="MMNeuron",
             labels={"model": "{model}", "result": "table 2"},
         ),
-        long="results/mmneuron/{model}/table2_long.csv",
-        meta="results/mmneuron/{model}/table2.meta.json",
+        long=f"results/mmneuron/{{model}}/{named.accuracy}_long.csv",
+        meta=f"results/mmneuron/{{model}}/{named.accuracy}.meta.json",
     log:
         "logs/mmneuron_table2/{model}.log",
     params:
         settings=settings(
             scale="scale",
             label="models.{model}.label",
+            table="mmneuron.tables.accuracy",
             columns="mmneuron.columns",
             generate="mmneuron.generate",
             identify="mmneuron.identify",

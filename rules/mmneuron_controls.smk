@@ -20,7 +20,7 @@ rule mmneuron_table1:
         summary="results/mmneuron/{model}/neurons.json",
     output:
         table=report(
-            "results/mmneuron/{model}/table1.csv",
+            f"results/mmneuron/{{model}}/{named.neurons}.csv",
             caption="../report/table1.rst",
             category="MMNeuron",
             labels={"model": "{model}", "result": "table 1"},
@@ -104,16 +104,16 @@ rule mmneuron_effects:
         ),
         cross_picture="results/mmneuron/{model}/cross.png",
         table3=report(
-            "results/mmneuron/{model}/table3.csv",
+            f"results/mmneuron/{{model}}/{named.deviation}.csv",
             caption="../report/table3.rst",
             category="MMNeuron",
             labels={"model": "{model}", "result": "table 3"},
         ),
-        table3_long="results/mmneuron/{model}/table3_long.csv",
-        table4="results/mmneuron/{model}/table4.csv",
-        table4_long="results/mmneuron/{model}/table4_long.csv",
-        table5="results/mmneuron/{model}/table5.csv",
-        table5_long="results/mmneuron/{model}/table5_long.csv",
+        table3_long=f"results/mmneuron/{{model}}/{named.deviation}_long.csv",
+        table4=f"results/mmneuron/{{model}}/{named.random_accuracy}.csv",
+        table4_long=f"results/mmneuron/{{model}}/{named.random_accuracy}_long.csv",
+        table5=f"results/mmneuron/{{model}}/{named.random_deviation}.csv",
+        table5_long=f"results/mmneuron/{{model}}/{named.random_deviation}_long.csv",
         meta="results/mmneuron/{model}/effects.meta.json",
     log:
         "logs/mmneuron_effects/{model}.log",
@@ -121,6 +121,7 @@ rule mmneuron_effects:
         settings=settings(
             scale="scale",
             label="models.{model}.label",
+            tables="mmneuron.tables",
             columns="mmneuron.columns",
             generate="mmneuron.generate",
             identify="mmneuron.identify",

@@ -115,6 +115,8 @@ BAD = [
         {"mmneuron__domains": ["ad", "ad"], "mmneuron__columns": ["ad", "ad"]},
         ["mmneuron.columns must list the same domains as mmneuron.domains, each once"],
     ),
+    ({"mmneuron__tables__deviation": "table2"}, ["mmneuron.tables must name five different tables"]),
+    ({"mmneuron__tables__deviation": "effects"}, ["mmneuron.tables.deviation"]),
     ({"mmneuron__conditions": {}}, ["mmneuron.conditions has no rows for family 'llava_next' of model 'llava'"]),
     (
         {"mmneuron__conditions__llava_next": [{"name": "all", "label": "A", "modules": ["lang"]}]},

@@ -18,6 +18,8 @@ NOTES = (
     "measured on the first mmneuron.effects.samples questions of each domain",
 )
 
+# The published ones among them, by their names under mmneuron.tables.
+CONTROLS = ("deviation", "random_accuracy", "random_deviation")
 Tables = dict[str, tuple[pl.DataFrame, dict[str, Any]]]
 
 
@@ -61,7 +63,7 @@ def _about(
     settings: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, Any], summaries: Mapping[str, Any]
 ) -> dict[str, Any]:
     return meta.describe(
-        table="effects, cross, table3, table4, table5",
+        table=", ".join(["effects", "cross", *(settings["tables"][name] for name in CONTROLS)]),
         scale=settings["scale"],
         model=stored.read_json(files["model"]),
         raws=dict(zip(data["domains"], map(read_manifest, files["raws"]), strict=True)),

@@ -191,7 +191,7 @@ def from_files(
     )
     every = pl.concat([tables.read(path, DOMAIN_SCORES) for path in scores])
     described = meta.describe(
-        table="table2",
+        table=settings["table"],
         scale=settings["scale"],
         model=files.read_json(manifest),
         raws=dict(zip(data["domains"], map(read_manifest, raws), strict=True)),

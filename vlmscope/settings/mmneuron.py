@@ -1,10 +1,13 @@
 """Settings of system 1, domain-specific neurons."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from vlmscope.settings.base import Name, Reference, Section, Share
+
+# No other result begins so.
+Table = Annotated[str, StringConstraints(pattern=r"^table[a-z0-9]{1,8}$")]
 
 
 class Identify(Section):
@@ -56,6 +59,16 @@ class Condition(Section):
     name: Name = Field(description="short name in files")
     label: str = Field(description="row label in the tables")
     modules: list[Name] = Field([], description="modules whose neurons of the own domain are zeroed")
+
+
+class Tables(Section):
+    """Names of the published tables, as files; the paper's own numbers are inferred (mmneuron.md 7.1)."""
+
+    neurons: Table = Field("table1", description="number of domain-specific neurons")
+    accuracy: Table = Field("table2", description="accuracy under deactivation")
+    deviation: Table = Field("table3", description="deviation of hidden states under deactivation")
+    random_accuracy: Table = Field("table4", description="accuracy with random neurons instead")
+    random_deviation: Table = Field("table5", description="deviation of hidden states with random neurons instead")
 
 
 class Effects(Section):
@@ -138,6 +151,7 @@ class MMNeuron(Section):
     identify: Identify = Field(Identify(), description="selection of neurons")
     generate: Generate = Field(Generate(), description="writing of answers")
     evaluate: Evaluate = Field(Evaluate(), description="scoring of answers")
+    tables: Tables = Field(Tables(), description="names of the published tables")
     effects: Effects = Field(Effects(), description="own-domain effect beside its controls")
     vary: Vary = Field(Vary(), description="variations of the deactivation")
     lens: Lens = Field(Lens(), description="logit lens")
@@ -166,6 +180,8 @@ def problems(config: Any) -> list[str]:
     for family, rows in own.conditions.items():
         if [row.name for row in rows if not row.modules] != ["none"] or len({row.name for row in rows}) < len(rows):
             found.append(f"mmneuron.conditions.{family}: names must differ, and just 'none' has no modules")
+    if len(set(own.tables.model_dump().values())) < len(own.tables.model_dump()):
+        found.append("mmneuron.tables must name five different tables")
     if own.lens.shown > own.lens.samples:
         found.append("mmneuron.lens.shown must not exceed mmneuron.lens.samples")
     if not sorted(own.columns) == sorted(own.domains) == sorted(set(own.domains)):
