@@ -22,6 +22,7 @@ METHODS = {
     "contribution_negative": "lowering the word",
     "multi_token": "all pieces of the word",
 }
+DASHES = {"-": "solid", "--": "dashed", ":": "dotted"}
 # Layers that are told apart by name on an axis.
 MOST_TICKS = 12
 
@@ -62,13 +63,14 @@ def measures(tables: Mapping[str, pl.DataFrame], title: str, *targets: Target) -
     for row, kind in zip(axes, kinds, strict=False):
         for axis, (name, table) in zip(row, tables.items(), strict=True):
             own = table.filter(activation=kind).drop_nulls("value")
-            for number, line in enumerate(_names(own, "line")):
+            lines = dict(zip(_names(own, "line"), DASHES, strict=False))
+            for line, dash in lines.items():
                 for method, look in looks.items():
                     part = own.filter(method=method, line=line).sort("k")
                     if len(part):
-                        style_of_line = {"linestyle": ("-", "--", ":")[number % 3], **look}
-                        _whiskered(axis, part, label=_method(method) if not number else None, **style_of_line)
-            axis.set_title(f"{name}\n{_activation(kind)}")
+                        _whiskered(axis, part, label=_method(method), linestyle=dash, **look)
+            told = ", ".join(f"{DASHES[dash]}: {line}" for line, dash in lines.items() if line)
+            axis.set_title("\n".join([name, told, _activation(kind)]))
             axis.set_xscale("log")
             axis.set_ylim(-0.03, 1.03)
     for axis in axes[-1]:
@@ -94,9 +96,10 @@ def _panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
 
 
 def _finish(figure: Any, axes: Any, targets: Sequence[Target]) -> None:
-    labels = {}
+    labels: dict[str, Any] = {}
     for axis in axes.flat:
-        labels |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
     if labels:
         figure.legend(list(labels.values()), list(labels), ncols=min(6, len(labels)), loc="outside lower center")
     save_all(figure, *targets)
