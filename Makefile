@@ -37,6 +37,7 @@ lint: env
 bench: env
 	$(BIN)/python tests/bench/capture.py
 	$(BIN)/python tests/bench/families.py
+	$(BIN)/python tests/bench/captioning.py
 
 clean:
 	rm -rf results/*/ logs benchmarks .snakemake

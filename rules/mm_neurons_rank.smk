@@ -24,7 +24,7 @@ rule mm_neurons_words:
         code=code("mm_neurons_words", "vlmscope.models.{family:model}", lookup=paths.kinds),
     threads: resources.threads(paper=8)
     resources:
-        **cpu(mem_gb=8, minutes=60),
+        **cpu(mem_gb=6, minutes=60),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -35,11 +35,7 @@ rule mm_neurons_rank:
     """List the neurons behind every noun, by contribution and by baselines, from the captured activations."""
     input:
         model="results/models/{model}/model.json",
-        index=expand(
-            "results/captures/{{model}}/{capture}/{dataset}/index.json",
-            capture=cfg.mm_neurons.capture,
-            dataset=cfg.mm_neurons.dataset,
-        ),
+        index=paths.caption_index,
         captions="results/mm_neurons/{model}/captions.parquet",
         nouns="results/mm_neurons/{model}/nouns.parquet",
     output:
@@ -60,7 +56,7 @@ rule mm_neurons_rank:
         code=code("mm_neurons_rank", "vlmscope.models.{family:model}", lookup=paths.kinds),
     threads: resources.threads(paper=4)
     resources:
-        **cpu(mem_gb=8, minutes=60),
+        **cpu(mem_gb=6, minutes=60),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -72,7 +68,7 @@ rule mm_neurons_attribute:
     input:
         model="results/models/{model}/model.json",
         raw=f"results/data/{cfg.mm_neurons.dataset}/raw.json",
-        samples=f"results/data/{cfg.mm_neurons.dataset}/{cfg.captures[cfg.mm_neurons.capture].split}.parquet",
+        samples=paths.captioned,
         captions="results/mm_neurons/{model}/captions.parquet",
         nouns="results/mm_neurons/{model}/nouns.parquet",
     output:

@@ -8,7 +8,7 @@ with logged(snakemake.log[0]):
     rank.from_files(
         snakemake.output.neurons,
         model=snakemake.input.model,
-        index=snakemake.input.index[0],
+        index=snakemake.input.index,
         captions=snakemake.input.captions,
         nouns=snakemake.input.nouns,
         settings=settings(snakemake.params.settings),
