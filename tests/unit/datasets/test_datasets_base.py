@@ -13,7 +13,7 @@ SOURCE = "https://example.org"
 
 
 def test_the_folder_is_the_list_of_benchmarks():
-    assert base.kinds() == ["docvqa", "lingoqa", "pmc_vqa", "rsvqa", "vqav2"]
+    assert base.kinds() == ["docvqa", "lingoqa", "pmc_vqa", "rsvqa", "sbu", "vqav2"]
     assert {base.load(kind).DOMAIN for kind in base.kinds()} == {"ad", "med", "rs", "com", "doc"}
 
 
