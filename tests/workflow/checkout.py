@@ -16,7 +16,17 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "tests/workflow/small.yaml"
 TABLE = "results/mmneuron/llava/table2.csv"
-ALL = tuple(f"results/mmneuron/llava/{name}.csv" for name in ("table1", "table2", "effects", "dose", "stability"))
+HOME = "results/mmneuron/llava"
+ALL = tuple(f"{HOME}/{name}.csv" for name in ("table1", "table2", "effects", "dose", "stability"))
+DOMAINS = ("ad", "med", "rs", "com", "doc")
+# Figures, pages, scores in both versions, released files: with ALL, every rule of MMNeuron but the imports.
+FIGURES = (
+    *(f"{HOME}/lens_{domain}_0.html" for domain in DOMAINS),
+    *(f"{HOME}/{name}" for name in ("stages.csv", "neurons.csv", "fig2_pca.csv", "prompts.json")),
+)
+LOOK = (f"{HOME}/metrics.csv", f"{HOME}/neurons.html")
+RELEASED = f"{HOME}/released/files.json"
+EVERYTHING = (*ALL, *FIGURES, *LOOK, RELEASED)
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "__pycache__", ".*_cache"
 )

@@ -1,7 +1,7 @@
 """One finished run for all tests that only look at it."""
 
 import pytest
-from checkout import ALL, Checkout
+from checkout import ALL, EVERYTHING, Checkout
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +10,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout.copy(tmp_path_factory.mktemp("finished") / "vlmscope")
     checkout.run(*ALL, "--cores", "2")
     return checkout
+
+
+@pytest.fixture(scope="session")
+def everything(finished: Checkout) -> Checkout:
+    """The finished run with figures, pages, scores and released files."""
+    finished.run(*EVERYTHING, "--cores", "2")
+    return finished

@@ -5,21 +5,17 @@ import json
 import polars as pl
 import pytest
 import yaml
-from checkout import TABLE, Checkout
+from checkout import HOME as MODEL
+from checkout import RELEASED, TABLE, Checkout
 
-MODEL = "results/mmneuron/llava"
-RELEASED = f"{MODEL}/released/files.json"
-LOOK = (f"{MODEL}/metrics.csv", f"{MODEL}/neurons.html")
 # Far above what the small pages have.
 LARGEST_PAGE = 3_000_000
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(everything):
     """A checkout with everything made here, exported too."""
-    checkout = Checkout.copy(tmp_path_factory.mktemp("exported") / "vlmscope")
-    checkout.run(RELEASED, TABLE, *LOOK, "--cores", "2")
-    return checkout
+    return everything
 
 
 def test_every_released_file_is_named_and_there(exported):
@@ -61,17 +57,16 @@ def test_the_page_is_small_and_holds_neurons_of_every_module(exported):
     assert {one["module"] for one in json.loads(inside)["neurons"]} == {"lang", "vision", "mmproj"}
 
 
-def test_a_file_that_runs_something_ends_the_job_with_words(exported, tmp_path):
+def test_a_file_that_runs_something_ends_the_job_with_words(tmp_path):
+    other = Checkout.copy(tmp_path / "vlmscope")
     folder = tmp_path / "released"
     log = folder / "data/llava_activation/ad/ad_1.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     tree = {"mmneuron": {"exchange": {"folder": str(folder), "imported": {"llava": ["counts"]}}}}
-    (exported.folder / "hostile.yaml").write_text(yaml.safe_dump(tree))
+    (other.folder / "hostile.yaml").write_text(yaml.safe_dump(tree))
     target = "results/captures/llava/domain_counts/ad/00000.h5"
-    done = exported.run(
-        target, "--cores", "1", "--force", overlays=("tests/workflow/small.yaml", "hostile.yaml"), check=False
-    )
+    done = other.run(target, "--cores", "1", overlays=("tests/workflow/small.yaml", "hostile.yaml"), check=False)
     assert done.returncode
     assert "The file is refused" in done.stdout + done.stderr
-    assert not (exported.folder / "ran").exists()
+    assert not (other.folder / "ran").exists()
