@@ -166,3 +166,14 @@ def test_an_order_is_a_permutation_of_its_own():
     assert all(sorted(one) == list(range(64)) for one in drawn)
     assert len(set(map(tuple, drawn))) == 4
     assert shuffle.order(64, 42, "a", 0) == drawn[0]
+
+
+def test_lists_are_written_where_no_token_has_a_place(prepared, monkeypatch, caplog):
+    folder, loaded, samples, settings = prepared
+    captions(folder, loaded, samples, settings)
+    monkeypatch.setattr(shuffle_files.patches, "KNOWN", ())
+    assert not run(folder, loaded, settings, "placeless").is_empty()
+    assert "no maps" in caplog.text
+    with grids.opened(folder / "placeless_maps.h5") as file:
+        assert list(file) == [grids.SAMPLES] and not len(file[grids.SAMPLES])
+    assert lists.read(folder / "placeless.h5", "act_fn", "contribution.forced.0")

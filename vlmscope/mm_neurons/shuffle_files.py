@@ -5,6 +5,7 @@ read behind the shuffled picture, so every noun has its place. Each batch goes t
 to be read, and once more to be written where it is free.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ from vlmscope.samples import Sample, read
 from vlmscope.session import progress
 from vlmscope.store import tables
 from vlmscope.store.weights import Weights
+
+log = logging.getLogger(__name__)
 
 # Row of a table.
 Row = dict[str, Any]
@@ -90,9 +93,9 @@ def from_files(
     settings   kind, prompt, begin and max_new_tokens of the captions; activations, precision, fold_norm, keep,
                keep_others and the seed of the lists; nouns; shuffle; units of the maps
     neurons    target of the lists; their methods are named METHOD.MODE.PERMUTATION
-    maps       target of the activations at image tokens, in the order of the picture
+    maps       target of the activations at image tokens, in the order of the picture; without any where it is not
+               known which part of the picture a token shows
     """
-    patches.check(loaded.family.name)
     told = tables.read(nouns_table, NOUNS)
     own = {name: list(rows.iter_rows(named=True)) for (name,), rows in told.group_by("sample", maintain_order=True)}
     kept = [name for name, rows in own.items() if any(row["status"] == nouns.KEPT for row in rows)]
@@ -122,7 +125,10 @@ def write(loaded: Loaded, asked: Asked, neurons: str, maps: str) -> pl.DataFrame
     ]
     rows: list[Row] = []
     lists.write(neurons, _entries(loaded, asked, rows), recipe, kinds)
-    grids.write(maps, _units(loaded, asked, neurons), recipe)
+    is_known = loaded.family.name in patches.KNOWN
+    if not is_known:
+        log.warning("It is not known what each image token of %s shows: no maps.", loaded.family.name)
+    grids.write(maps, _units(loaded, asked, neurons) if is_known else (), recipe)
     place = {one.sample: number for number, one in enumerate(asked.samples)}
     rows.sort(key=lambda row: (place[row["sample"]], row["permutation"], row["mode"]))
     return pl.DataFrame(rows, schema=SHUFFLED)
