@@ -34,6 +34,7 @@ include: "rules/mm_neurons.smk"
 include: "rules/mm_neurons_rank.smk"
 include: "rules/mm_neurons_maps.smk"
 include: "rules/mm_neurons_effects.smk"
+include: "rules/mm_neurons_measures.smk"
 include: "rules/report.smk"
 
 

@@ -29,6 +29,7 @@ rule mm_neurons_maps:
             begin=f"captures.{cfg.mm_neurons.capture}.begin",
             activations="mm_neurons.rank.activations",
             units="mm_neurons.maps.units",
+            control="mm_neurons.maps.control",
         ),
         code=code(
             "mm_neurons_maps",

@@ -141,6 +141,12 @@ class Paths:
         """Benchmark format per domain, as canonical JSON."""
         return digest_ready({name: self.config.datasets[name].kind for name in self.config.mmneuron.domains})
 
+    def scorers(self, wildcards: Wildcards) -> list[str]:
+        """Configurations of the models that score decoded words; none where stand-ins do."""
+        own = self.config.mm_neurons.measures
+        folders = dict.fromkeys((own.bertscore, own.moverscore, own.bleurt))
+        return [f"{folder}/config.json" for folder in folders if folder]
+
     def judge(self, wildcards: Wildcards) -> list[str]:
         """The judge's checkpoint where one is needed: free answers (LingoQA) and no stand-in."""
         name = self.config.mmneuron.evaluate.judge

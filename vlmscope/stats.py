@@ -42,6 +42,8 @@ class Draws(NamedTuple):
 
     def weights(self, n: int) -> np.ndarray:
         """How often each of n rows is drawn, float64 [1 + resample, n]; first the data themselves, once each."""
+        if not n:
+            return np.zeros((1 + self.resamples, 0))
         drawn = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), self.resamples)
         return np.concatenate([np.ones((1, n)), drawn])
 

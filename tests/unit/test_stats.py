@@ -115,3 +115,22 @@ def test_the_test_fits_the_score():
     assert stats.paired(np.array([1, 1, 0]), np.array([0, 0, 0]), 99, 0) == ("mcnemar", 0.5)
     name, p = stats.paired(np.array([1, 0.5, 0]), np.array([0.9, 0.5, 0]), 99, 0)
     assert name == "sign_flip" and p == 1.0
+
+
+def test_weights_of_draws_are_the_rows_that_a_bootstrap_takes():
+    draws = stats.Draws(500, 3)
+    weights, values = draws.weights(4), np.array([1.0, 2.0, 4.0, 8.0])
+    assert weights.shape == (501, 4)
+    assert weights[0].tolist() == [1, 1, 1, 1]
+    assert (weights.sum(axis=1) == 4).all()
+    low, high = stats.interval((weights[1:] @ values) / 4)
+    middle, *ends = stats.Draws(20_000, 0).mean(values)
+    assert middle == values.mean()
+    assert (low, high) == pytest.approx(ends, abs=0.6)
+    assert draws.weights(0).shape == (501, 0)
+
+
+def test_an_interval_leaves_out_resamples_without_a_value():
+    assert stats.interval(np.array([np.nan, 1.0, np.nan, 1.0])) == (1.0, 1.0)
+    assert all(math.isnan(one) for one in stats.interval(np.array([np.nan])))
+    assert all(math.isnan(one) for one in stats.Draws(10, 0).mean(np.zeros(0)))

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 # What counts as activation, and the site where it is.
 SITES = {"act_fn": "mlp_gate", "down_proj_input": "mlp_hidden"}
 METHOD = "contribution"
+# Beside them random neurons, as a control.
+CONTROL = "random"
 # Activation -> sample -> noun -> its neurons.
 Wanted = Mapping[str, Mapping[str, Mapping[str, Neurons]]]
 
@@ -125,10 +127,19 @@ def from_files(
 ) -> None:
     """Read every picture whose caption has a noun, and write what the noun's best neurons do there.
 
-    settings   kind of benchmark, prompt and begin of the captions, activations, units: how many neurons
+    settings   kind of benchmark, prompt and begin of the captions, activations; units: how many neurons; control: how
+               many random ones
     """
     patches.check(loaded.family.name)
-    wanted = {kind: nested(lists.read(neurons, kind, METHOD, settings["units"])) for kind in settings["activations"]}
+    counts = {METHOD: settings["units"], CONTROL: settings["control"]}
+    parts = {
+        kind: {method: lists.read(neurons, kind, method, count) for method, count in counts.items()}
+        for kind in settings["activations"]
+    }
+    wanted = {
+        kind: nested({key: _joined([of[key] for of in own.values()]) for key in own[METHOD]})
+        for kind, own in parts.items()
+    }
     chosen = [one for one in read(samples) if any(one.sample in of for of in wanted.values())]
     log.info("%d samples with nouns.", len(chosen))
     prompt = shard.prompts(loaded, base.load(settings["kind"]), settings["prompt"], settings["begin"])
@@ -136,7 +147,7 @@ def from_files(
     picture = batches.picture_of(read_manifest(raw)["root"])
     stream = progress(batches.prefill(loaded, chosen, prompt, picture, batch), rounds(loaded, chosen, batch), "batches")
     found = (item for one in stream for item in items(loaded, chosen, picture, one, wanted))
-    grids.write(target, found, recipe)
+    grids.write(target, (part for item in found for part in _parted(item, parts)), recipe)
 
 
 def items(
@@ -154,6 +165,25 @@ def items(
     for row, (one, layout, shown) in enumerate(zip(own, found.layouts, pictures, strict=True)):
         yield Seen(one.sample, shown, layout.grid, None if found.carries is None else found.carries[row])
     yield from found.units
+
+
+def _joined(parts: Sequence[Neurons]) -> Neurons:
+    """Lists one behind the other."""
+    return Neurons(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _parted(
+    item: Seen | Units, parts: Mapping[str, Mapping[str, Mapping[lists.Key, Neurons]]]
+) -> Iterator[Seen | Units]:
+    """Activations of joined lists, each under its method again."""
+    if isinstance(item, Seen):
+        yield item
+        return
+    start = 0
+    for method, of in parts[item.activation].items():
+        end = start + len(of[item.sample, item.noun].layer)
+        yield item._replace(method=method, values=item.values[start:end])
+        start = end
 
 
 def nested(found: Mapping[lists.Key, Neurons]) -> dict[str, dict[str, Neurons]]:

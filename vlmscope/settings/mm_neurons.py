@@ -56,6 +56,7 @@ class Maps(Section):
     )
     singles: int = Field(5, ge=0, description="best neurons drawn each by itself")
     units: int = Field(1000, ge=1, description="best neurons whose activations at image tokens are kept")
+    control: int = Field(100, ge=1, description="random neurons per noun whose activations are kept too")
     percentile: float = Field(95.0, ge=0, le=100, description="pixels strictly above it stay visible in the mask")
     interpolation: Literal["official", "centre"] = Field(
         "official", description="official: anchored at the corner; centre: at the centres of the patches"
@@ -134,10 +135,28 @@ class Edit(Section):
     seed: int = Field(42, ge=0, description="seed of the choice of images")
 
 
+class Show(Section):
+    """Tables and pages for people (mm_neurons.md 7)."""
+
+    images: int = Field(40, ge=1, description="images of the gallery")
+    examples: int = Field(100, ge=1, description="images on the page of examples; the table has all")
+    k: int = Field(10, ge=1, description="best neurons of an image that count in the catalogue")
+
+
+class Released(Section):
+    """A tree of the released code to read."""
+
+    folder: str = Field(description="what the released code was told by --save_to; holds sbu/find_mm_neurons/")
+    activation: Activation = Field("act_fn", description="what it took as activation; act_fn but for mid-2025")
+
+
 class Exchange(Section):
-    """Files of the released code."""
+    """Files of the released code (docs/formats.md)."""
 
     images: int = Field(20, ge=1, description="images whose results are written in the released layout")
+    imported: dict[Name, Released] = Field(
+        {}, description="per model, a tree whose captions, nouns and neurons are read instead of being made"
+    )
 
 
 class MMNeurons(Section):
@@ -152,6 +171,7 @@ class MMNeurons(Section):
     measures: Measures = Field(Measures(), description="tables of the measures")
     perturb: Perturb = Field(Perturb(), description="noise on neurons")
     edit: Edit = Field(Edit(), description="edits of one word into another")
+    show: Show = Field(Show(), description="tables and pages for people")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
 
 
@@ -160,6 +180,7 @@ def names(config: Any) -> list[Reference]:
     own = config.mm_neurons
     wanted: list[Reference] = [("run.mm_neurons", name, config.models, "models") for name in config.run.mm_neurons]
     wanted += [("mm_neurons.capture", own.capture, config.captures, "captures")]
+    wanted += [("mm_neurons.exchange.imported", name, config.models, "models") for name in own.exchange.imported]
     return [*wanted, ("mm_neurons.dataset", own.dataset, config.datasets, "datasets")]
 
 
@@ -170,6 +191,9 @@ def problems(config: Any) -> list[str]:
         found.append(f"mm_neurons.dataset must be one of captures.{own.capture}.data")
     if max([*own.maps.sizes, own.maps.singles]) > own.maps.units:
         found.append("mm_neurons.maps.units must be at least the largest of mm_neurons.maps.sizes and singles")
+    for name, one in own.exchange.imported.items():
+        if own.rank.activations != [one.activation]:
+            found.append(f"mm_neurons.rank.activations must be [{one.activation}], all that the tree of '{name}' has")
     return found
 
 

@@ -57,25 +57,33 @@ def measures(tables: Mapping[str, pl.DataFrame], title: str, *targets: Target) -
     tables   measure's title -> method, activation, k, line (text, "" for none), value, ci_low, ci_high; rows of one
              title and line are joined by a line per method
     """
-    kinds = list(dict.fromkeys(kind for table in tables.values() for kind in _names(table, "activation")))
+    every = pl.concat([table.select("method", "activation", "k") for table in tables.values()])
+    kinds, sizes, looks = _names(every, "activation"), sorted(_names(every, "k")), _looks(every)
     figure, axes = _panels(len(kinds), len(tables), title)
-    looks = _looks(pl.concat([table.select("method") for table in tables.values()]))
     for row, kind in zip(axes, kinds, strict=False):
-        for axis, (name, table) in zip(row, tables.items(), strict=True):
+        for axis, table in zip(row, tables.values(), strict=True):
             own = table.filter(activation=kind).drop_nulls("value")
-            lines = dict(zip(_names(own, "line"), DASHES, strict=False))
-            for line, dash in lines.items():
+            for line, dash in _dashes(table).items():
                 for method, look in looks.items():
                     part = own.filter(method=method, line=line).sort("k")
                     if len(part):
                         _whiskered(axis, part, label=_method(method), linestyle=dash, **look)
-            told = ", ".join(f"{DASHES[dash]}: {line}" for line, dash in lines.items() if line)
-            axis.set_title("\n".join([name, told, _activation(kind)]))
             axis.set_xscale("log")
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
             axis.set_ylim(-0.03, 1.03)
+        row[0].set_ylabel(f"share of neurons,\n{_activation(kind)}")
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
+        told = [f"{DASHES[dash]}: {line}" for line, dash in _dashes(table).items() if line]
+        axis.set_title("\n".join([name, *told]))
     for axis in axes[-1]:
-        axis.set_xlabel("neurons per word, k")
+        axis.set_xlabel("neurons per noun, k")
     _finish(figure, axes, targets)
+
+
+def _dashes(table: pl.DataFrame) -> dict[str, str]:
+    """Line -> how it is drawn."""
+    return dict(zip(_names(table, "line"), DASHES, strict=False))
 
 
 def _whiskered(axis: Any, rows: pl.DataFrame, **look: Any) -> None:
@@ -114,7 +122,8 @@ def _looks(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
     looks = style.look(list(METHODS))
     looks["random"] = {"color": style.COLORS["random"], "marker": "x"}
     more = style.look([*METHODS, *sorted(set(_names(table, "method")) - set(METHODS))])
-    return {method: {**more[method], **looks.get(method, {}), "markersize": 4} for method in _names(table, "method")}
+    there = sorted(_names(table, "method"), key=list(more).index)
+    return {method: {**more[method], **looks.get(method, {}), "markersize": 4} for method in there}
 
 
 def _method(name: str) -> str:

@@ -157,6 +157,11 @@ def test_rare_nouns_and_short_lists_leave_empty_rows():
     assert frame["n_nouns"].to_list() == [0, 0]
 
 
+def test_no_list_at_all_leaves_empty_rows():
+    rows = invariance.cross_rows(KIND, sets.of({}), sizes=[1], m_images=[2, 3], draws=DRAWS)
+    assert sets.frame(rows, invariance.CROSS).select("overlap_same", "n_nouns", "n").rows() == [(None, 0, 0)] * 2
+
+
 def test_the_table_is_made_from_files(tmp_path):
     path = tmp_path / "neurons.h5"
     chosen = random_sets(2)

@@ -1,0 +1,9 @@
+"""Write how many neurons a noun shares with itself in other pictures, and with other nouns."""
+
+from vlmscope.mm_neurons import invariance
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    found = invariance.cross_from_files(snakemake.input.lists, **settings(snakemake.params.settings))
+    tables.write(found, snakemake.output.table, invariance.CROSS)

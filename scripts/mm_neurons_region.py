@@ -1,0 +1,15 @@
+"""Write how many of a noun's neurons stay when the image tokens change places."""
+
+from vlmscope.mm_neurons import invariance
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    found = invariance.region_from_files(
+        snakemake.input.neurons,
+        snakemake.input.shuffled,
+        snakemake.input.nouns,
+        snakemake.input.tokens,
+        **settings(snakemake.params.settings),
+    )
+    tables.write(found, snakemake.output.table, invariance.REGION)
