@@ -35,6 +35,8 @@ include: "rules/mm_neurons_rank.smk"
 include: "rules/mm_neurons_maps.smk"
 include: "rules/mm_neurons_effects.smk"
 include: "rules/mm_neurons_measures.smk"
+include: "rules/mm_neurons_show.smk"
+include: "rules/mm_neurons_exchange.smk"
 include: "rules/report.smk"
 
 

@@ -114,12 +114,14 @@ def from_files(*, captions: str, tokens: str, neurons: Sequence[str], k: int) ->
     return table(tables.read(captions, CAPTIONS), tables.read(tokens, NEURON_TOKENS), neurons, k)
 
 
-def page(rows: pl.DataFrame, tokens: pl.DataFrame) -> dict[str, Any]:
-    """Examples as plain lists: every noun of an image with its neurons by activation and method.
+def page(rows: pl.DataFrame, tokens: pl.DataFrame, images: int) -> dict[str, Any]:
+    """Examples as plain lists: every noun of the first images with its neurons by activation and method.
 
     rows     `EXAMPLES`
     tokens   `schemas.NEURON_TOKENS`
     """
+    chosen = rows["image_id"].unique(maintain_order=True).head(images)
+    rows = rows.filter(pl.col("image_id").is_in(chosen.to_list()))
     known = Known(tokens)
     told = rows.select("activation", "method").unique(maintain_order=True).rows()
     places = {kind: place for place, kind in enumerate(told)}

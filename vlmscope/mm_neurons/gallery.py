@@ -136,7 +136,7 @@ def from_files(
 ) -> Page:
     """The gallery of the first images that have maps.
 
-    settings   activations, listed, sizes, singles, percentile, interpolation, images
+    settings   activations, listed, sizes, singles, percentile, interpolation, images, sigma_mode
     """
     said, told = tables.read(captions, CAPTIONS), tables.read(nouns, NOUNS)
     with grids.opened(maps) as file:
@@ -144,5 +144,5 @@ def from_files(
         source = Source(file, neurons, tables.read(tokens, NEURON_TOKENS), tables.read(effects, EFFECTS), settings)
         images = [source.image(row, told.filter(sample=row["sample"])) for row in chosen.iter_rows(named=True)]
         pictures = [grids.picture(file, sample).convert("RGB") for sample in chosen["sample"]]
-    own = {key: settings[key] for key in ("activations", "percentile", "interpolation")}
+    own = {key: settings[key] for key in ("activations", "percentile", "interpolation", "sigma_mode")}
     return Page({**own, "images": images, "neurons": source.known.rows()}, pictures)

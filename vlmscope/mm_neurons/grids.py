@@ -125,16 +125,21 @@ def picture(file: h5py.File, sample: str) -> Image.Image:
     return Image.open(io.BytesIO(_sample(file, sample)["picture"][()].tobytes()))
 
 
-def read(file: h5py.File, activation: str, method: str, sample: str, noun: str) -> np.ndarray:
-    """The noun's best neurons at the patches of the picture, best first: float32 [unit, row, column]."""
-    seen, item = _sample(file, sample), _path(Units(activation, method, sample, noun, None))
+def tokens(file: h5py.File, activation: str, method: str, sample: str, noun: str) -> np.ndarray:
+    """The noun's best neurons at the image tokens that have a layout, best first: float32 [unit, token]."""
+    item = _path(Units(activation, method, sample, noun, None))
     if item not in file:
         raise VlmscopeError(
             f"There are no maps of '{noun}' in {sample}.",
             where=f"{file.filename}, {activation}/{method}",
             instead="one of: " + ", ".join(nouns(file, activation, method, sample)),
         )
-    values = file[item][()].astype(np.float32)
+    return file[item][()].astype(np.float32)
+
+
+def read(file: h5py.File, activation: str, method: str, sample: str, noun: str) -> np.ndarray:
+    """The noun's best neurons at the patches of the picture, best first: float32 [unit, row, column]."""
+    seen, values = _sample(file, sample), tokens(file, activation, method, sample, noun)
     if "carry" in seen:
         values = values @ seen["carry"][()].astype(np.float32)
     return values.reshape(len(values), *seen.attrs["grid"])

@@ -62,7 +62,9 @@ def _look_through(path: Path) -> None:
                 raise _refused(path, f"it has {len(pickles)} tables of contents, or one of more than 64 MB")
             called = list(_called(archive.read(pickles[0])))
     except FileNotFoundError:
-        raise VlmscopeError("A file of the released code is not there.", where=str(path)) from None
+        raise VlmscopeError(
+            "A file of the released code is not there.", where=str(path), instead="the whole folder (docs/formats.md)"
+        ) from None
     except (OSError, zipfile.BadZipFile, ValueError, IndexError, OverflowError, NotImplementedError) as error:
         raise _refused(path, f"it is no PyTorch file, or damaged ({_first_line(error)})") from error
     if strange := [name for name in called if name not in KNOWN]:

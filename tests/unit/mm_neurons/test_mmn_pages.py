@@ -26,6 +26,7 @@ SETTINGS = {
     "percentile": 95.0,
     "interpolation": "official",
     "images": 2,
+    "sigma_mode": "relative",
 }
 PAGES = ("gallery", "catalogue", "examples")
 
@@ -53,7 +54,7 @@ def write(results, shown, name, target, label="M"):
         nouns.catalogue(catalogue.page(found, tokens), **look)
     else:
         found = examples.from_files(captions=results.captions, tokens=results.tokens, neurons=[results.neurons], k=3)
-        nouns.examples(examples.page(found, tokens), **look)
+        nouns.examples(examples.page(found, tokens, 3), **look)
     return target.read_text(encoding="utf-8")
 
 
@@ -126,6 +127,17 @@ def test_the_catalogue_s_page_begins_with_the_noun_of_most_pictures(results, sho
     assert [one["noun"] for one in data["nouns"]] == ["dog", "<b>", "cat"]
     rows = data["nouns"][0]["by"]["act_fn"]["neurons"]
     assert [row[1] for row in rows] == [3, 3, 3] and [row[2] for row in rows] == [1, 2, 3]
+
+
+def test_the_page_of_examples_ends_with_the_last_image_asked_for(results):
+    tokens = tables.read(results.tokens, NEURON_TOKENS)
+    found = examples.from_files(captions=results.captions, tokens=results.tokens, neurons=[results.neurons], k=3)
+    data = examples.page(found, tokens, 2)
+    assert [one["sample"] for one in data["items"]] == ["sbu-train-0", "sbu-train-0", "sbu-train-1"]
+    assert data["kinds"] == [[kind, method] for kind in ACTIVATIONS for method in ("contribution", "random")]
+    best = lists.read(results.neurons, "act_fn", "random")["sbu-train-1", "dog"]
+    rows = data["items"][2]["lists"][1]
+    assert [data["neurons"][place][:2] for place, _ in rows] == np.stack([best.layer, best.unit], 1)[:3].tolist()
 
 
 # ---- pages -------------------------------------------------------------------------------------------------------

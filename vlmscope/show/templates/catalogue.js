@@ -53,7 +53,7 @@ function used(place) {
   const rows = uses[activation].get(place) ?? [];
   const parts = [made("h3", `Nouns with ${neuronName(data.neurons[place])} among their best`)];
   const lines = [...rows].sort((a, b) => b[1][1] / b[0].images - a[1][1] / a[0].images);
-  parts.push(table("neurons", ["noun", "pictures", "", "mean rank"], lines.map(([one, row]) => [
+  parts.push(table("neurons small", ["noun", "pictures", "", "mean rank"], lines.map(([one, row]) => [
     link(one), `${row[1]} of ${one.images}`, bar(row[1] / one.images), number(row[2]),
   ]), ["", "number", "", "number"]));
   const all = made("p", "It raises most: ", "faint");
@@ -70,14 +70,18 @@ function draw(one) {
   if (own?.neurons.length) {
     parts.push(made("p", `${own.stable} neurons are among the ${data.k} best in at least half of the pictures. Click a neuron for its other nouns.`, "faint"), neurons(one, own));
   }
-  if (own?.absent) parts.push(made("h3", "Where the picture does not show it"), made("p", `Among the best there, by number of pictures: ${own.absent}`));
   if (marked !== null) parts.push(...used(marked));
+  if (own?.absent) parts.push(made("h3", "Where the picture does not show it"), made("p", `Among the best there, by number of pictures: ${own.absent}`));
   parts.push(made("h3", `Neurons of the whole model that decode to \u201c${one.noun}\u201d`), made("p", one.decoding ?? "None, by the tokens that each raises most.", one.decoding ? "" : "faint"));
   at("noun").replaceChildren(...parts);
 }
 
 radios("activations", "activation", activationChoices(), activation, (own) => { activation = own; draw(shown); });
-const list = picker({ items: data.nouns, what: "nouns", name: (one) => one.noun, text: (one) => text(one).toLowerCase(), line, fits, draw });
+const list = picker({
+  items: data.nouns, what: "nouns", name: (one) => one.noun, text: (one) => text(one).toLowerCase(), line, fits, draw,
+  // The noun itself before those whose neurons say it.
+  place: (one, searched) => Number(searched.some((part) => !one.noun.includes(part))),
+});
 for (const id of ["where", "only"]) at(id).addEventListener("change", list.refresh);
 if (!known) at("only").disabled = true;
 keys(list, { a: () => next("activation") });

@@ -137,18 +137,20 @@ function noise(one) {
   const kinds = Object.keys(KINDS).filter((kind) => rows.some((row) => row.set === kind));
   const steps = [...new Set(rows.map((row) => `${row.sigma} ${row.k}`))], last = steps[steps.length - 1];
   const of = (step) => rows.filter((row) => `${row.sigma} ${row.k}` === step);
-  const lines = steps.map((step) => [String(of(step)[0].k), `\u03c3 ${of(step)[0].sigma}`, ...kinds.flatMap((kind) => {
+  const lines = steps.map((step) => [String(of(step)[0].k), `\u03c3 ${of(step)[0].sigma}`, ...kinds.map((kind) => {
     const row = of(step).find((each) => each.set === kind);
-    return row ? [percent(row.gone), signed(row.dlogp)] : ["", ""];
+    return row ? `${percent(row.gone)} (${signed(row.dlogp)})` : "";
   })]);
-  const head = ["neurons", "noise", ...kinds.flatMap((kind) => [`${KINDS[kind]}: gone`, "\u0394 log p"])];
+  const head = ["neurons", "noise", ...kinds.map((kind) => KINDS[kind])];
   const wrap = table("rates", head, lines, head.map((_, k) => k === 1 ? "" : "number"));
+  const unit = data.sigma_mode === "relative" ? " \u03c3 counts in root mean squares of a neuron's output weights." : "";
+  const note = made("p", `How often the word is gone from the new caption, and the change of its log-probability where it stood.${unit}`, "faint");
   const examples = of(last).map((row) => {
     const line = made("p", undefined, "said");
     line.append(made("span", `Noise on ${row.k} (${KINDS[row.set]}): `, "faint"), row.caption || "(nothing)");
     return line;
   });
-  return [wrap, ...examples];
+  return [note, wrap, ...examples];
 }
 
 function draw(image) {

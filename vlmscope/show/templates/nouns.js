@@ -36,6 +36,6 @@ function table(style, head, rows, styles) {
   return wrap;
 }
 
-const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "") + number(Math.abs(value));
+const signed = (value) => Math.abs(value) < 0.005 ? "0" : (value > 0 ? "+" : "\u2212") + Math.abs(value).toFixed(2);
 const ACTIVATIONS = { act_fn: "gate alone (act_fn)", down_proj_input: "gate times up (down_proj_input)" };
 const activationChoices = () => data.activations.map((own) => [ACTIVATIONS[own] ?? own, own]);

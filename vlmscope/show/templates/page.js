@@ -38,16 +38,18 @@ function theme() {
 }
 
 // A list on the left to pick one thing from: search, arrow keys, and the choice in the page's address.
-//   items   name -> the address, text -> what is searched, line -> what the list shows, fits -> further filters
-function picker({ items, what, name, text, line, fits = () => true, draw }) {
+//   items   name -> the address, text -> what is searched, line -> what the list shows, fits -> further filters,
+//           place -> 0 for what should stand first when these words are searched, else 1
+function picker({ items, what, name, text, line, fits = () => true, place = () => 0, draw }) {
   let listed = [], chosen = null;
   function refresh() {
     const words = at("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     listed = items.filter((one) => fits(one) && words.every((part) => text(one).includes(part)));
+    listed.sort((a, b) => place(a, words) - place(b, words));
     at("count").textContent = `${listed.length} of ${items.length} ${what}`;
-    at("list").replaceChildren(...listed.map((one, place) => {
+    at("list").replaceChildren(...listed.map((one, k) => {
       const row = made("div");
-      row.id = `item-${place}`;
+      row.id = `item-${k}`;
       row.setAttribute("role", "option");
       row.append(...line(one));
       row.addEventListener("click", () => choose(one));
@@ -57,11 +59,11 @@ function picker({ items, what, name, text, line, fits = () => true, draw }) {
     else mark();
   }
   function mark() {
-    const place = listed.indexOf(chosen);
-    [...at("list").children].forEach((row, own) => row.setAttribute("aria-selected", String(own === place)));
-    if (place < 0) return at("list").removeAttribute("aria-activedescendant");
-    at("list").setAttribute("aria-activedescendant", `item-${place}`);
-    at(`item-${place}`).scrollIntoView({ block: "nearest" });
+    const own = listed.indexOf(chosen);
+    [...at("list").children].forEach((row, k) => row.setAttribute("aria-selected", String(k === own)));
+    if (own < 0) return at("list").removeAttribute("aria-activedescendant");
+    at("list").setAttribute("aria-activedescendant", `item-${own}`);
+    at(`item-${own}`).scrollIntoView({ block: "nearest" });
   }
   function choose(one) {
     chosen = one;
@@ -71,8 +73,8 @@ function picker({ items, what, name, text, line, fits = () => true, draw }) {
   }
   function step(by) {
     if (!listed.length) return;
-    const place = Math.max(0, listed.indexOf(chosen));
-    choose(listed[Math.min(listed.length - 1, Math.max(0, place + by))]);
+    const own = Math.max(0, listed.indexOf(chosen));
+    choose(listed[Math.min(listed.length - 1, Math.max(0, own + by))]);
   }
   function wanted() {
     let address = "";

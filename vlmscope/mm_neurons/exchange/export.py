@@ -1,0 +1,156 @@
+"""Results of a model as the tree of files that the released code leaves behind, one activation per tree."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from vlmscope import samples as table
+from vlmscope.errors import VlmscopeError
+from vlmscope.mm_neurons import draw, grids, lists
+from vlmscope.mm_neurons.examples import words
+from vlmscope.mm_neurons.exchange import names
+from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.needs import TAKES
+from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
+from vlmscope.raw import read_manifest
+from vlmscope.store import files, rows, tables, torch_files
+from vlmscope.store.rows import Rows
+
+FORMAT = "vlmscope.released/1"
+METHOD = draw.METHOD
+KEPT = "kept"
+Row = Mapping[str, Any]
+
+
+class Tree:
+    """A folder, and what is written into it.
+
+    best       sample and noun -> its neurons
+    texts      layer and unit -> decoded tokens
+    settings   activation, listed, sizes, singles, percentile, interpolation
+    """
+
+    def __init__(
+        self, folder: Path, maps: h5py.File, captured: Rows, neurons: str, tokens: str, effects: str, settings: Row
+    ) -> None:
+        self.folder, self.maps, self.captured, self.settings = folder, maps, captured, settings
+        self.best = lists.read(neurons, settings["activation"], METHOD)
+        self.texts = {
+            (layer, unit): told for layer, unit, told in words(tables.read(tokens, NEURON_TOKENS)).iter_rows()
+        }
+        # The released code knows one number of neurons and one strength; here it is the most of both.
+        most = (pl.col("k") == pl.col("k").max()) & (pl.col("sigma") == pl.col("sigma").max())
+        self.effects = tables.read(effects, EFFECTS).filter(most & (pl.col("draw") == 0))
+
+    def picture(self, number: int, image: Image.Image, caption: Row, nouns: list[Row]) -> Iterator[Path]:
+        """Files of one picture, written as they are named.
+
+        number   of the picture, from 1
+        nouns    rows of `schemas.NOUNS` that were kept, in the order of their table
+        """
+        home = Path(names.image(number))
+        yield self._image(home / "original_image.png", image)
+        yield self._text(home / "nouns.json", [row["noun"] for row in nouns])
+        shape = self.captured.values(0).shape
+        found = [self.captured.values(caption["row"] + row["position"]) for row in nouns]
+        yield self._tensor(home / "last_activation", np.stack(found) if found else np.zeros((0, *shape), np.float16))
+        for row in nouns:
+            yield from self.noun(home / names.noun(row["noun"]), caption, row["noun"])
+
+    def noun(self, home: Path, caption: Row, noun: str) -> Iterator[Path]:
+        """Files of one noun."""
+        sample, kind = caption["sample"], self.settings["activation"]
+        best, image = self.best[sample, noun], grids.picture(self.maps, sample)
+        top = [self._neuron(best, rank) for rank in range(min(self.settings["listed"], len(best.layer)))]
+        yield self._text(home / "data.json", {"caption": caption["caption"], "top_neurons": top}, indent=4)
+        yield self._tensor(home / "mm_neurons", np.stack([best.layer, best.unit], 1).astype(int).tolist())
+        yield self._tensor(home / "image_tensor", np.array(image.convert("RGB")))
+        yield self._image(home / "image.png", image.convert("RGBA"))
+        values = grids.read(self.maps, kind, METHOD, sample, noun)
+        look = {key: self.settings[key] for key in ("interpolation", "percentile")}
+        for name, grid in draw.named(values, best, self.settings["sizes"], self.settings["singles"]).items():
+            heat, mask, _ = draw.draw(image, grid, **look)
+            yield self._image(home / f"heatmap_{names.shown(name)}.png", heat)
+            yield self._image(home / f"mask_{names.shown(name)}.png", mask)
+        at_tokens = grids.tokens(self.maps, kind, METHOD, sample, noun)
+        for rank in range(min(self.settings["singles"], len(at_tokens))):
+            name = f"activation_L{best.layer[rank]}_u{best.unit[rank]}"
+            yield self._tensor(home / name, at_tokens[rank].astype(np.float16))
+        if noise := self._noise(caption, noun):
+            yield self._text(home / "perturb.json", noise, indent=4)
+
+    def _neuron(self, best: Neurons, rank: int) -> dict[str, Any]:
+        neuron = int(best.layer[rank]), int(best.unit[rank])
+        return {"neuron": list(neuron), "tokens": self.texts[neuron], "score": float(best.score[rank])}
+
+    def _noise(self, caption: Row, noun: str) -> dict[str, str]:
+        """Captions under noise on the noun's neurons and on random ones; nothing where there was none."""
+        own = self.effects.filter(sample=caption["sample"], noun=noun)
+        found = {
+            "perturb outputs": own.filter(set=METHOD, activation=self.settings["activation"])["caption"].to_list(),
+            "random outputs": own.filter(set="random")["caption"].to_list(),
+        }
+        if not all(found.values()):
+            return {}
+        return {"original outputs": caption["caption"]} | {key: texts[0] for key, texts in found.items()}
+
+    def _text(self, name: Path, value: Any, indent: int | None = None) -> Path:
+        files.write_text(json.dumps(value, indent=indent, ensure_ascii=False), self.folder / name)
+        return name
+
+    def _tensor(self, name: Path, value: Any) -> Path:
+        torch_files.write(value, self.folder / name)
+        return name
+
+    def _image(self, name: Path, image: Image.Image) -> Path:
+        with files.publish(self.folder / name) as part:
+            image.save(part, "PNG")
+        return name
+
+
+def write(
+    folder: Path,
+    *,
+    raw: str,
+    samples: str,
+    index: str,
+    captions: str,
+    nouns: str,
+    tokens: str,
+    neurons: str,
+    maps: str,
+    effects: str,
+    settings: Row,
+) -> dict[str, Any]:
+    """Write the first pictures below a folder; the manifest names every file with its digest.
+
+    settings   images, and those of `Tree`
+    """
+    told = tables.read(nouns, NOUNS).filter(status=KEPT)
+    said = {row["sample"]: row for row in tables.read(captions, CAPTIONS).iter_rows(named=True)}
+    root, made = Path(read_manifest(raw)["root"]), []
+    with grids.opened(maps) as opened, rows.opened(index, TAKES[settings["activation"]]) as captured:
+        tree = Tree(folder, opened, captured, neurons, tokens, effects, settings)
+        numbered = [(number, one) for number, one in enumerate(table.read(samples), 1) if one.sample in said]
+        for number, one in numbered[: settings["images"]]:
+            caption = _captured(said[one.sample], captions)
+            kept = list(told.filter(sample=one.sample).iter_rows(named=True))
+            made += tree.picture(number, table.picture(one, root), caption, kept)
+    about = {"format": FORMAT, "activation": settings["activation"]}
+    return about | {"files": {str(name): files.digest(folder / name) for name in made}}
+
+
+def _captured(caption: Row, path: str) -> Row:
+    if caption["row"] is None:
+        raise VlmscopeError(
+            f"The caption of {caption['sample']} was imported; there are no activations of it to export.",
+            where=path,
+            instead="the tree that it was imported from",
+        )
+    return caption
