@@ -86,8 +86,8 @@ def measured(numbers: Recipe, folder: Path, report: Report) -> dict[str, Any]:
     loaded, pupil = shelf.opened(numbers, folder)
     scenes = world(numbers.measured, numbers.fresh)
     if numbers.language is None:
-        unseen = tower.retrieval(pupil, world(numbers.measured, UNSEEN))
-        return {"retrieval": tower.retrieval(pupil, scenes), "unseen_retrieval": unseen}
+        others = world(numbers.measured, UNSEEN)
+        return {"retrieval": tower.retrieval(pupil, scenes), "unseen_retrieval": tower.retrieval(pupil, others)}
     told, plain = measure.packed(pupil, scenes), measure.packed(pupil, scenes, measure.plain)
     said = measure.generated(loaded, scenes)
     asked = [one for one in told if one.kind != measure.CAPTION]
