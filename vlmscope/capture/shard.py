@@ -95,4 +95,5 @@ def prompts(loaded: Loaded, benchmark: Any, style: str, begin: str = "") -> Call
     """
     if style == "chat":
         return lambda one: loaded.family.chat(benchmark.prompt(one, "full"), begin)
-    return lambda one: f"{benchmark.prompt(one, style)} {begin}" if begin else benchmark.prompt(one, style)
+    end = f" {begin}" if begin else ""
+    return lambda one: loaded.family.worded(benchmark.prompt(one, style)) + end
