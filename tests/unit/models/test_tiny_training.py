@@ -1,5 +1,6 @@
 """Training the embedded models: packing is exact for every body, losses fall, one recipe is one model."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.models.tiny import language, measure, packing, pixels, shelf, tower
+from vlmscope.models.tiny import card, language, measure, packing, pixels, shelf, tower
 from vlmscope.models.tiny import train as training
 from vlmscope.models.tiny.recipe import RECIPES, Recipe
 
@@ -114,6 +115,19 @@ def test_a_saved_model_opens_as_the_workflow_opens_it_and_answers_alike(scenes, 
         )
     # The file is in half precision.
     assert torch.allclose(first, second, atol=2e-2)
+
+
+def test_a_whole_training_leaves_weights_measurement_and_card(tmp_path, monkeypatch) -> None:
+    chain = {"clip": (), "llava15": ("clip",), "llava": ("clip", "llava15"), "qwen2-vl": ()}
+    for name in chain:
+        monkeypatch.setitem(RECIPES, name, replace(short(name, 2), scenes=FEW, joined_scenes=8, measured=10))
+    for name, before in chain.items():
+        about = training.train(name, tmp_path / name, print, *(tmp_path / one / shelf.WEIGHTS for one in before))
+        assert json.loads((tmp_path / name / "measured.json").read_text(encoding="utf-8")) == about
+        assert (tmp_path / name / "README.md").read_text(encoding="utf-8") == card.page(name, RECIPES[name], about)
+        assert ("unseen" if RECIPES[name].language else "unseen_retrieval") in about
+        shelf.opened(RECIPES[name], tmp_path / name)
+    assert [path.name for path in card.reprint(tmp_path)] == ["README.md"] * 5
 
 
 def test_the_digest_follows_every_number_of_the_recipe_and_of_a_borrowed_tower() -> None:
