@@ -1,6 +1,6 @@
 """Examples: the best neurons of every noun by every method, with their words (mm_neurons.md 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ EXAMPLES = {
     "tokens": pl.String,
 }
 BAR = "|"
+# Layer and unit.
+Neuron = tuple[int, int]
 # Columns of the lists as a table.
 LISTED = {
     "sample": pl.String,
@@ -58,6 +60,13 @@ def words(tokens: pl.DataFrame) -> pl.DataFrame:
     return top.group_by("layer", "unit", maintain_order=True).agg(pl.col("token").alias("tokens"))
 
 
+def texts(tokens: pl.DataFrame, neurons: Iterable[Neuron]) -> dict[Neuron, list[str]]:
+    """Decoded tokens of some neurons by layer and unit."""
+    chosen = pl.DataFrame(sorted(set(neurons)), {"layer": pl.Int32, "unit": pl.Int32}, orient="row")
+    found = words(tokens.join(chosen, on=["layer", "unit"], how="semi"))
+    return {(layer, unit): told for layer, unit, told in found.iter_rows()}
+
+
 class Known:
     """Neurons of a page, each with its words once.
 
@@ -65,8 +74,8 @@ class Known:
     """
 
     def __init__(self, tokens: pl.DataFrame) -> None:
-        self.texts = {(layer, unit): told for layer, unit, told in words(tokens).iter_rows()}
-        self.places: dict[tuple[int, int], int] = {}
+        self.tokens = tokens
+        self.places: dict[Neuron, int] = {}
 
     def place(self, layer: int, unit: int) -> int:
         """Number of a neuron in `rows`."""
@@ -74,7 +83,8 @@ class Known:
 
     def rows(self) -> list[list[Any]]:
         """Layer, unit, tokens of every neuron that was asked for."""
-        return [[*neuron, self.texts.get(neuron, [])] for neuron in self.places]
+        told = texts(self.tokens, self.places)
+        return [[*neuron, told.get(neuron, [])] for neuron in self.places]
 
 
 def kinds(paths: Sequence[str]) -> list[tuple[str, Kind]]:

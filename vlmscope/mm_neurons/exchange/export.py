@@ -13,7 +13,7 @@ from PIL import Image
 from vlmscope import samples as table
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import draw, grids, lists
-from vlmscope.mm_neurons.examples import words
+from vlmscope.mm_neurons.examples import texts
 from vlmscope.mm_neurons.exchange import names
 from vlmscope.mm_neurons.lists import Neurons
 from vlmscope.mm_neurons.needs import TAKES
@@ -32,7 +32,7 @@ class Tree:
     """A folder, and what is written into it.
 
     best       sample and noun -> its neurons
-    texts      layer and unit -> decoded tokens
+    texts      layer and unit -> decoded tokens, of the neurons that are listed
     settings   activation, listed, sizes, singles, percentile, interpolation
     """
 
@@ -41,9 +41,8 @@ class Tree:
     ) -> None:
         self.folder, self.maps, self.captured, self.settings = folder, maps, captured, settings
         self.best = lists.read(neurons, settings["activation"], METHOD)
-        self.texts = {
-            (layer, unit): told for layer, unit, told in words(tables.read(tokens, NEURON_TOKENS)).iter_rows()
-        }
+        listed = {neuron for one in self.best.values() for neuron in _pairs(one, settings["listed"])}
+        self.texts = texts(tables.read(tokens, NEURON_TOKENS), listed)
         # The released code knows one number of neurons and one strength; here it is the most of both.
         most = (pl.col("k") == pl.col("k").max()) & (pl.col("sigma") == pl.col("sigma").max())
         self.effects = tables.read(effects, EFFECTS).filter(most & (pl.col("draw") == 0))
@@ -67,9 +66,12 @@ class Tree:
         """Files of one noun."""
         sample, kind = caption["sample"], self.settings["activation"]
         best, image = self.best[sample, noun], grids.picture(self.maps, sample)
-        top = [self._neuron(best, rank) for rank in range(min(self.settings["listed"], len(best.layer)))]
+        top = [
+            {"neuron": list(neuron), "tokens": self.texts[neuron], "score": float(score)}
+            for neuron, score in zip(_pairs(best, self.settings["listed"]), best.score, strict=False)
+        ]
         yield self._text(home / "data.json", {"caption": caption["caption"], "top_neurons": top}, indent=4)
-        yield self._tensor(home / "mm_neurons", np.stack([best.layer, best.unit], 1).astype(int).tolist())
+        yield self._tensor(home / "mm_neurons", [list(neuron) for neuron in _pairs(best)])
         yield self._tensor(home / "image_tensor", np.array(image.convert("RGB")))
         yield self._image(home / "image.png", image.convert("RGBA"))
         values = grids.read(self.maps, kind, METHOD, sample, noun)
@@ -84,10 +86,6 @@ class Tree:
             yield self._tensor(home / name, at_tokens[rank].astype(np.float16))
         if noise := self._noise(caption, noun):
             yield self._text(home / "perturb.json", noise, indent=4)
-
-    def _neuron(self, best: Neurons, rank: int) -> dict[str, Any]:
-        neuron = int(best.layer[rank]), int(best.unit[rank])
-        return {"neuron": list(neuron), "tokens": self.texts[neuron], "score": float(best.score[rank])}
 
     def _noise(self, caption: Row, noun: str) -> dict[str, str]:
         """Captions under noise on the noun's neurons and on random ones; nothing where there was none."""
@@ -144,6 +142,11 @@ def write(
             made += tree.picture(number, table.picture(one, root), caption, kept)
     about = {"format": FORMAT, "activation": settings["activation"]}
     return about | {"files": {str(name): files.digest(folder / name) for name in made}}
+
+
+def _pairs(neurons: Neurons, k: int | None = None) -> list[tuple[int, int]]:
+    """Layer and unit of the k best, or of all."""
+    return list(zip(neurons.layer[:k].tolist(), neurons.unit[:k].tolist(), strict=True))
 
 
 def _captured(caption: Row, path: str) -> Row:
