@@ -2,7 +2,8 @@
 #
 # NEEDS     results/mm_neurons/{model}/ as the other steps make it; for what is imported mm_neurons.exchange.imported
 # MAKES     results/mm_neurons/{model}/captions.parquet, nouns.parquet, noun_counts.csv, neurons.h5     imported
-#           results/mm_neurons/{model}/released/{activation}/    everything exported, files.json names it
+#           results/mm_neurons/{model}/released/{activation}/    results of pictures exported, files.json names them
+#           results/mm_neurons/{model}/released/preparation/     projections and words of all neurons exported
 # SETTINGS  mm_neurons.exchange, mm_neurons.maps
 from vlmscope.mm_neurons.exchange.plan import Trees
 
@@ -86,3 +87,23 @@ rule mm_neurons_export:
         "../envs/gpu.yaml"
     script:
         "../scripts/mm_neurons_export.py"
+
+
+rule mm_neurons_export_preparation:
+    """Write projections, output vectors and words of all neurons as the released code prepares them."""
+    input:
+        model="results/models/{model}/model.json",
+        tokens="results/mm_neurons/{model}/neuron_tokens.parquet",
+    output:
+        files="results/mm_neurons/{model}/released/preparation/files.json",
+    log:
+        "logs/mm_neurons_export_preparation/{model}.log",
+    params:
+        code=code("mm_neurons_export_preparation", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **cpu(mem_gb=12, minutes=60),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/mm_neurons_export_preparation.py"

@@ -47,8 +47,8 @@ TORCH = re.compile(
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions.
     r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py"
-    # Deviation: scores imported lists again, from the released activations.
-    r"|mm_neurons/exchange/imported\.py)"
+    # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
+    r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )
 # transformers costs seconds: outside of training it is imported inside functions.
 # Deviation: our own model classes inherit from its classes; only loading such a model imports them.

@@ -97,6 +97,7 @@ class Source:
         # In the order of the caption.
         kept = sorted((row for row in rows if row["status"] == KEPT), key=lambda row: (row["position"], row["noun"]))
         own = {key: caption[key] for key in ("sample", "caption", "reference")}
+        own["carried"] = grids.is_carried(self.maps, caption["sample"])
         return {
             **own,
             "pieces": pieces(caption["caption"], [row["noun"] for row in kept]),

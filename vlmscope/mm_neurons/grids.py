@@ -137,6 +137,11 @@ def tokens(file: h5py.File, activation: str, method: str, sample: str, noun: str
     return file[item][()].astype(np.float32)
 
 
+def is_carried(file: h5py.File, sample: str) -> bool:
+    """Whether its image tokens are queries, whose values are carried back to patches."""
+    return "carry" in _sample(file, sample)
+
+
 def read(file: h5py.File, activation: str, method: str, sample: str, noun: str) -> np.ndarray:
     """The noun's best neurons at the patches of the picture, best first: float32 [unit, row, column]."""
     seen, values = _sample(file, sample), tokens(file, activation, method, sample, noun)

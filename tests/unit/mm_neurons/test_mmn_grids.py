@@ -40,6 +40,7 @@ def test_activations_come_back_as_grids_and_pictures_as_they_were(path):
 def test_activations_of_queries_are_carried_back_to_patches(path):
     with grids.opened(path) as file:
         found = grids.read(file, "down_proj_input", "contribution", "sbu-train-7", "cat")
+        assert grids.is_carried(file, "sbu-train-7") and not grids.is_carried(file, "sbu-train-0")
     assert found.tolist() == [[[1, -2], [-2, 0.5]]]
 
 

@@ -161,7 +161,8 @@ function draw(image) {
   left.append(picture(own?.maps.find((each) => each[0] === map), shown.caption));
   if (own) {
     const [, low, high] = own.maps.find((each) => each[0] === map);
-    left.append(made("p", `${mapName(map)}: activation ${number(low)} to ${number(high)} at the ${own.grid.join(" \u00d7 ")} patches`, "faint"), strips(own));
+    const how = shown.carried ? ", carried back from the queries that read them" : "";
+    left.append(made("p", `${mapName(map)}: activation ${number(low)} to ${number(high)} at the ${own.grid.join(" \u00d7 ")} patches${how}`, "faint"), strips(own));
     right.append(made("h2", `Neurons of \u201c${one.noun}\u201d`), neurons(own, one.noun), made("h3", "Noise on their output weights"), ...noise(one));
   }
   split.append(left, right);
