@@ -121,7 +121,9 @@ rule mmneuron_effects:
         settings=settings(
             scale="scale",
             label="models.{model}.label",
-            tables="mmneuron.tables",
+            deviation="mmneuron.tables.deviation",
+            random_accuracy="mmneuron.tables.random_accuracy",
+            random_deviation="mmneuron.tables.random_deviation",
             columns="mmneuron.columns",
             generate="mmneuron.generate",
             identify="mmneuron.identify",

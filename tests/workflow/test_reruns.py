@@ -64,10 +64,10 @@ KEYS = {
     "mmneuron.evaluate.judge=mine; judges.mine={source: folder, checkpoint: weights/clip}": EVALUATE | SCORED | METRICS,
     "mmneuron.evaluate.bootstrap=500": SCORED | METRICS,
     "mmneuron.evaluate.seed=3": SCORED | METRICS,
-    # Files change their makers; long forms and metadata follow.
+    # Two tables change their names.
     "mmneuron.tables.neurons=table2; mmneuron.tables.accuracy=table1": TABLE1 | TABLE2,
     "mmneuron.tables.deviation=table5; mmneuron.tables.random_deviation=table3": EFFECTS,
-    "mmneuron.tables.random_accuracy=table6": EFFECTS,
+    "mmneuron.tables.random_accuracy=table5; mmneuron.tables.random_deviation=table4": EFFECTS,
     "mmneuron.effects.condition=lang": PERTURB | EFFECTS,
     "mmneuron.effects.samples=4": PERTURB | EFFECTS,
     "mmneuron.effects.random_seeds=[0, 1]": PERTURB | EFFECTS,

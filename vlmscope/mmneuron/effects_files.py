@@ -63,7 +63,7 @@ def _about(
     settings: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, Any], summaries: Mapping[str, Any]
 ) -> dict[str, Any]:
     return meta.describe(
-        table=", ".join(["effects", "cross", *(settings["tables"][name] for name in CONTROLS)]),
+        table=", ".join(["effects", "cross", *(settings[name] for name in CONTROLS)]),
         scale=settings["scale"],
         model=stored.read_json(files["model"]),
         raws=dict(zip(data["domains"], map(read_manifest, files["raws"]), strict=True)),
