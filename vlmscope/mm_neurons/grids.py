@@ -4,7 +4,6 @@ Written as the samples come, so that nothing but one batch is held.
 """
 
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.store import files
+from vlmscope.store import hdf5
 from vlmscope.store.shards import FP16_LARGEST
 
 FORMAT = "vlmscope.maps/1"
@@ -50,16 +49,13 @@ class Units(NamedTuple):
 
 def write(target: str | Path, items: Iterable[Seen | Units], recipe: dict[str, Any]) -> None:
     """Write what comes, a sample before its nouns; values in half precision where they fit."""
-    with files.publish(target) as part, h5py.File(part, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+    with hdf5.published(target, FORMAT, recipe) as file:
         file.create_group(SAMPLES)
         for item in items:
             if isinstance(item, Seen):
                 _put_sample(file, item)
             else:
                 file.create_dataset(_path(item), data=_half(item.values))
-        file.attrs["complete"] = 1
 
 
 def _put_sample(file: h5py.File, seen: Seen) -> None:
@@ -93,25 +89,7 @@ def _half(values: np.ndarray) -> np.ndarray:
 
 def opened(path: str | Path) -> h5py.File:
     """An open file, refused unless it is whole and of this format; for the functions below."""
-    remedy = "delete it and run snakemake again"
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise VlmscopeError(
-            "Maps are not there.", where=str(path), instead="make them: snakemake " + str(path)
-        ) from None
-    except OSError as error:
-        raise VlmscopeError(f"The file is damaged: {error}", where=str(path), instead=remedy) from None
-    if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
-        found = file.attrs.get("format", "no format mark")
-        file.close()
-        raise VlmscopeError(f"These are no complete maps ({found}).", where=str(path), instead=remedy)
-    return file
-
-
-def recipe(file: h5py.File) -> dict[str, Any]:
-    """Everything that decided the content."""
-    return json.loads(file.attrs["recipe"])
+    return hdf5.opened(path, FORMAT, "file of maps")
 
 
 def nouns(file: h5py.File, activation: str, method: str, sample: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Lists of neurons per noun, best first: one HDF5 file, whole or not there. Format in docs/formats.md."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ import h5py
 import numpy as np
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.store import files
+from vlmscope.store import hdf5
 
 FORMAT = "vlmscope.neurons/1"
 # How neurons are ranked without a model; multi_token: only nouns of several tokens.
@@ -52,9 +51,7 @@ def write(target: str | Path, entries: Iterable[Entry], recipe: dict[str, Any], 
     recipe   everything that decides the content
     kinds    activations and methods that the file has even where no noun was found
     """
-    with files.publish(target) as part, h5py.File(part, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+    with hdf5.published(target, FORMAT, recipe) as file:
         tables = {kind: _Table(file, kind) for kind in kinds}
         for entry in entries:
             kind = entry.activation, entry.method
@@ -63,7 +60,6 @@ def write(target: str | Path, entries: Iterable[Entry], recipe: dict[str, Any], 
             tables[kind].add(entry)
         for table in tables.values():
             table.flush()
-        file.attrs["complete"] = 1
 
 
 class _Table:
@@ -153,22 +149,9 @@ def about(path: str | Path) -> dict[str, Any]:
             }
             for activation, of in file.items()
         }
-        return {"recipe": json.loads(file.attrs["recipe"]), "lists": lists}
+        return {"recipe": hdf5.recipe(file), "lists": lists}
 
 
 def _opened(path: str | Path) -> h5py.File:
     """An open file, refused unless it is whole and of this format."""
-    remedy = "delete it and run snakemake again"
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise VlmscopeError(
-            "Lists of neurons are not there.", where=str(path), instead="make them: snakemake " + str(path)
-        ) from None
-    except OSError as error:
-        raise VlmscopeError(f"The file is damaged: {error}", where=str(path), instead=remedy) from None
-    if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
-        found = file.attrs.get("format", "no format mark")
-        file.close()
-        raise VlmscopeError(f"These are no complete lists of neurons ({found}).", where=str(path), instead=remedy)
-    return file
+    return hdf5.opened(path, FORMAT, "file of lists")

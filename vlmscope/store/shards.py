@@ -1,6 +1,5 @@
 """Shards: one HDF5 file per job, whole or not there. Format in docs/formats.md."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import h5py
 import numpy as np
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.store import files
+from vlmscope.store import files, hdf5
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +30,12 @@ def write(target: str | Path, samples: Sequence[str], kept: dict[str, dict[str, 
     kept     take name -> arrays; floats called `values` go to fp16 where they fit, else stay fp32
     recipe   everything that decides the content: capture settings, model, data, code digest
     """
-    with files.publish(target) as part, h5py.File(part, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
+    with hdf5.published(target, FORMAT, recipe) as file:
         file.create_dataset("samples", data=np.array(samples, dtype=h5py.string_dtype()))
         for name, arrays in kept.items():
             group = file.create_group(name)
             for key, value in arrays.items():
                 _put(group, key, value)
-        file.attrs["complete"] = 1
 
 
 def _put(group: h5py.Group, key: str, value: Any) -> None:
@@ -64,17 +60,7 @@ def _chunks(value: np.ndarray) -> tuple[int, int, int]:
 
 def open_shard(path: str | Path) -> h5py.File:
     """An open shard, refused unless it is whole and of this format."""
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise VlmscopeError("A shard is not there.", where=str(path), instead="snakemake " + str(path)) from None
-    except OSError as error:
-        raise VlmscopeError(f"The shard is damaged: {error}", where=str(path), instead=REMEDY) from None
-    if file.attrs.get("format") != FORMAT or file.attrs.get("complete") != 1:
-        found = file.attrs.get("format", "no format mark")
-        file.close()
-        raise VlmscopeError(f"The shard is not complete ({found}).", where=str(path), instead=REMEDY)
-    return file
+    return hdf5.opened(path, FORMAT, "shard", REMEDY)
 
 
 def close_index(target: str | Path, paths: Sequence[str], about: dict[str, Any]) -> None:
@@ -83,7 +69,7 @@ def close_index(target: str | Path, paths: Sequence[str], about: dict[str, Any])
     for path in paths:
         with open_shard(path) as file:
             names = [name.decode() for name in file["samples"][()]]
-            recipes.append(json.loads(file.attrs["recipe"]))
+            recipes.append(hdf5.recipe(file))
         shards.append({"file": Path(path).name, "samples": len(names), "digest": files.digest(path)})
         samples += names
     if any(recipe != recipes[0] for recipe in recipes):

@@ -8,6 +8,7 @@ from PIL import Image
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import grids
 from vlmscope.mm_neurons.grids import Seen, Units
+from vlmscope.store import hdf5
 
 
 def picture(seed):
@@ -34,12 +35,13 @@ def test_activations_come_back_as_grids_and_pictures_as_they_were(path):
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, np.arange(12).reshape(2, 2, 3))
         assert grids.picture(file, "sbu-train-7").tobytes() == picture(7).tobytes()
-        assert grids.recipe(file) == {"units": 3}
+        assert hdf5.recipe(file) == {"units": 3}
 
 
 def test_activations_of_queries_are_carried_back_to_patches(path):
     with grids.opened(path) as file:
         found = grids.read(file, "down_proj_input", "contribution", "sbu-train-7", "cat")
+        assert grids.tokens(file, "down_proj_input", "contribution", "sbu-train-7", "cat").tolist() == [[2, -4]]
         assert grids.is_carried(file, "sbu-train-7") and not grids.is_carried(file, "sbu-train-0")
     assert found.tolist() == [[[1, -2], [-2, 0.5]]]
 
@@ -68,7 +70,7 @@ def test_a_file_that_is_missing_damaged_or_not_complete_is_refused(path, tmp_pat
         grids.opened(tmp_path / "cut.h5")
     with h5py.File(path, "a") as file:
         del file.attrs["complete"]
-    with pytest.raises(VlmscopeError, match="no complete maps"):
+    with pytest.raises(VlmscopeError, match="not complete"):
         grids.opened(path)
 
 
