@@ -45,6 +45,7 @@ localrules:
     mmneuron,
     mmneuron_figures,
     mmneuron_look,
+    mm_neurons_look,
     data_fetch,
     data_links,
     data_folder,

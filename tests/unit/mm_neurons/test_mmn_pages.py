@@ -215,6 +215,17 @@ def test_a_browser_draws_the_page(name, wanted, results, shown, tmp_path):
 
 
 @needs_browser
+def test_pages_without_a_noun_are_whole(results, tmp_path):
+    empty = {"images": [], "neurons": [], "activations": list(ACTIVATIONS), "interpolation": "official"}
+    empty |= {"percentile": 95.0, "sigma_mode": "relative"}
+    nouns.gallery(empty, [], label="M", scale="tiny", target=tmp_path / "a.html")
+    nouns.catalogue({**empty, "nouns": [], "k": 4}, label="M", scale="tiny", target=tmp_path / "b.html")
+    nouns.examples({"kinds": [], "items": [], "neurons": []}, label="M", scale="tiny", target=tmp_path / "c.html")
+    for name in "abc":
+        assert "0 of 0" in browsed(tmp_path / f"{name}.html", tmp_path / "chromium")
+
+
+@needs_browser
 @pytest.mark.parametrize("interpolation", ["official", "centre"])
 def test_a_browser_s_masks_and_maps_are_those_of_the_pictures(interpolation, results, shown, tmp_path):
     data = {**shown.data, "interpolation": interpolation}

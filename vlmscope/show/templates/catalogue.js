@@ -62,6 +62,7 @@ function used(place) {
 }
 
 function draw(one) {
+  if (!one) return;
   if (one !== shown) marked = null;
   shown = one;
   const own = one.by[activation], parts = [made("h2", one.noun)];

@@ -11,6 +11,7 @@ function methods(one) {
 }
 
 function draw(one) {
+  if (!one) return;
   shown = one;
   const found = methods(one), first = new Set((found[0]?.[2] ?? []).map(([place]) => place));
   const parts = [made("h2", `\u201c${one.noun}\u201d`), made("p", one.caption), made("p", one.sample, "faint")];

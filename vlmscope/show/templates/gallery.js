@@ -154,6 +154,7 @@ function noise(one) {
 }
 
 function draw(image) {
+  if (!image) return;
   if (image !== shown) { shown = image; chosen = 0; }
   const own = current(), one = shown.nouns[chosen], parts = [caption(), ...remarks()];
   if (own && !own.maps.some((each) => each[0] === map)) map = (own.maps.find((each) => each[0] === "10") ?? own.maps[0])[0];

@@ -85,6 +85,7 @@ function rates(one) {
 }
 
 function draw(one) {
+  if (!one) return;
   chosen = one;
   const parts = [made("h2", `${one.module}, layer ${one.layer}, unit ${one.unit}`)];
   const own = one.domains.map((domain) => data.domains[domains.indexOf(domain)].label).join(", ");
