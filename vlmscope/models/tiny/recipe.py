@@ -151,5 +151,5 @@ RECIPES = {
     "idefics2": Recipe("idefics2", tower=_RESAMPLED, language=replace(_QUERIES, hidden=128)),
     "qwen2-vl": Recipe("qwen2_vl", language=_steps(1_200, lens=0.0, hidden=224)),
     "molmo": Recipe("molmo", language=_steps(2_400, lens=0.0, hidden=240)),
-    "mplug-owl2": Recipe("mplug_owl2", tower=_SHALLOW, language=replace(_QUERIES, hidden=160)),
+    "mplug-owl2": Recipe("mplug_owl2", tower=_SHALLOW, language=replace(_QUERIES, pace=_LONG.pace, hidden=160)),
 }
