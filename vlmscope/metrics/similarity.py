@@ -89,14 +89,15 @@ def bert_f1(candidate: Encoded, reference: Encoded) -> float:
     """BERTScore F1, every token of one weight, no rescaling; 0 when a text is empty.
 
     Special tokens have no weight but may be matched, as in the bert-score package. What pads a batch is never matched
-    [differs: mm_neurons.md 6]; the package matches it with a similarity of 0.
+    [differs: mm_neurons.md 6]; the package matches it with a similarity of 0. Where precision or recall is not
+    positive F1 is 0: a harmonic mean of such numbers lies anywhere [differs]. Language models have no such vectors.
     """
     if candidate.special.all() or reference.special.all():
         return 0.0
     alike = candidate.vectors @ reference.vectors.T
     precision = float(alike.max(axis=1)[~candidate.special].mean())
     recall = float(alike.max(axis=0)[~reference.special].mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return 2 * precision * recall / (precision + recall) if min(precision, recall) > 0 else 0.0
 
 
 def cosines(pairs: Sequence[Pair]) -> list[float]:
@@ -174,21 +175,23 @@ def transport(problems: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
 
 
 def _solved(problems: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The same by one linear program over all problems."""
+    """The same by one linear program over all problems; an unknown per path from place to place."""
     from scipy import optimize, sparse
 
-    blocks, bounds = [], []
+    costs, amounts, leave, arrive, equations = [], [], [], [], 0
     for cost, given, wanted in problems:
-        rows, columns = cost.shape
-        leave = sparse.kron(sparse.eye_array(rows), np.ones((1, columns)))
-        arrive = sparse.kron(np.ones((1, rows)), sparse.eye_array(columns))
-        blocks.append(sparse.vstack([leave, arrive]))
-        bounds += [given, wanted]
-    flat = np.concatenate([cost.ravel() for cost, _, _ in problems])
-    found = optimize.linprog(
-        flat, A_eq=sparse.block_diag(blocks, format="csr"), b_eq=np.concatenate(bounds), method="highs"
-    )
+        # Two equations hold each path: what leaves its first place, what arrives at its second.
+        row, column = np.divmod(np.arange(cost.size), cost.shape[1])
+        leave.append(equations + row)
+        arrive.append(equations + len(given) + column)
+        costs.append(cost.ravel())
+        amounts += [given, wanted]
+        equations += len(given) + len(wanted)
+    flat, paths = np.concatenate(costs), np.arange(sum(map(len, costs)))
+    places = np.concatenate(leave + arrive), np.concatenate([paths, paths])
+    matrix = sparse.csr_array((np.ones(2 * len(flat)), places), shape=(equations, len(flat)))
+    found = optimize.linprog(flat, A_eq=matrix, b_eq=np.concatenate(amounts), method="highs")
     if found.x is None:
         raise ArithmeticError(f"optimal transport: {found.message}")
-    ends = np.cumsum([cost.size for cost, _, _ in problems])
-    return np.array([part.sum() for part in np.split(found.x * flat, ends[:-1])])
+    starts = np.cumsum([0, *map(len, costs)])[:-1]
+    return np.add.reduceat(found.x * flat, starts)

@@ -15,7 +15,7 @@ import polars as pl
 
 from vlmscope.metrics import similarity
 from vlmscope.metrics.encoders import Contextual, OneLogit, Single, Source
-from vlmscope.mm_neurons import lists, sets
+from vlmscope.mm_neurons import sets
 from vlmscope.mm_neurons import words as decoding
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, SIMILARITIES
 from vlmscope.mm_neurons.semantic import REFERENCES, SCORES, scorers
@@ -46,19 +46,14 @@ def wanted(paths: Sequence[str], captions: pl.DataFrame, references: Sequence[st
     paths   files of lists
     """
     said = {row["sample"]: row for row in captions.iter_rows(named=True)}
-    parts = [pl.DataFrame(schema={key: SIMILARITIES[key] for key in ("neuron", "ref", "reference")})]
-    for path in paths:
-        for activation, methods in lists.about(path)["lists"].items():
-            for method in methods:
-                for (sample, noun), one in lists.read(path, activation, method, k).items():
-                    texts = {**said[sample], "noun": noun}
-                    neurons = pl.Series("neuron", sets.number(one.layer, one.unit))
-                    parts += [
-                        pl.DataFrame({"neuron": neurons}).with_columns(
-                            ref=pl.lit(ref), reference=pl.lit(texts[REFERENCES[ref]], pl.String)
-                        )
-                        for ref in references
-                    ]
+    columns = ("neuron", "ref", "reference")
+    parts = [pl.DataFrame(schema={name: SIMILARITIES[name] for name in columns})]
+    for chosen in sets.read(paths, k).values():
+        for ref in references:
+            texts = [{**said[sample], "noun": noun}[REFERENCES[ref]] for sample, noun in chosen.keys]
+            told = pl.Series(texts, dtype=pl.String).gather(np.repeat(np.arange(len(chosen)), chosen.keep))
+            found = pl.DataFrame({"neuron": chosen.neurons.ravel(), "reference": told})
+            parts.append(found.unique().with_columns(ref=pl.lit(ref)).select(columns))
     return pl.concat(parts).unique().drop_nulls().sort("ref", "reference", "neuron")
 
 

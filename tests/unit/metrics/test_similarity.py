@@ -53,6 +53,15 @@ def test_special_tokens_have_no_weight_but_may_be_matched():
         assert similarity.bert_f1(candidate, other) == pytest.approx(expected)
 
 
+def test_vectors_that_point_apart_score_nothing():
+    """Precision -0.1 and recall 0.11, say, would have a harmonic mean of -2.2."""
+    candidate, other = text([[1, 0]]), text([[-1, 0.3], [0.02, 1]])
+    assert similarity.bert_f1(candidate, other) == 0
+    generator = np.random.default_rng(0)
+    scores = [similarity.bert_f1(random_text(generator, 2), random_text(generator, 2)) for _ in range(200)]
+    assert 0 == min(scores) < max(scores) <= 1
+
+
 def test_an_empty_text_scores_nothing():
     empty = text([[1.0, 0.0]], special=[1])
     full = text([[1.0, 0.0]])
