@@ -6,7 +6,7 @@
 #           results/mm_neurons/{model}/catalogue.csv, catalogue_neurons.csv, catalogue.html
 # SETTINGS  mm_neurons.show, mm_neurons.maps
 
-noun_parts = ["page.css", "neurons.css", "nouns.css", "page.js", "nouns.js"]
+noun_parts = ["base.html", "picker.html", "page.css", "neurons.css", "nouns.css", "page.js", "nouns.js"]
 noun_templates = os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}")
 
 

@@ -75,7 +75,7 @@ rule mmneuron_lens_pages:
         samples="results/data/{domain}/train.parquet",
         templates=expand(
             os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}"),
-            file=["lens.html", "lens.js", "page.css"],
+            file=["base.html", "lens.html", "lens.js", "page.css"],
         ),
     output:
         pages=expand("results/mmneuron/{{model}}/lens_{{domain}}_{number}.html", number=range(cfg.mmneuron.lens.shown)),

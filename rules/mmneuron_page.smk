@@ -92,7 +92,7 @@ rule mmneuron_page:
         samples=expand(shown_samples, domain=cfg.mmneuron.domains),
         templates=expand(
             os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}"),
-            file=["neurons.html", "neurons.js", "neurons.css", "page.css", "page.js"],
+            file=["base.html", "picker.html", "neurons.html", "neurons.js", "neurons.css", "page.css", "page.js"],
         ),
     output:
         page=report(
