@@ -20,7 +20,7 @@ from vlmscope.store import files, tables
 ROOT = Path(__file__).parents[3]
 SHIPPED = {name: config.default().models[name] for name in config.default().run.mmneuron}
 SETTINGS = {"prompt": "full", "samples": 6, "shown": 2, "k": 10}
-KINDS = {name: one.kind for name, one in config.default().datasets.items()}
+KINDS = {name: config.default().datasets[name].kind for name in config.default().mmneuron.domains}
 
 
 @pytest.fixture(scope="module", params=sorted(SHIPPED))
@@ -86,7 +86,7 @@ def test_the_last_layer_says_what_the_model_would_write(loaded, data, seen):
     manifest, table = data["com"]
     one = samples.read(table)[0]
     picture = samples.picture(one, Path(files.read_json(manifest)["root"]))
-    tensors = encode(loaded, [base.load(KINDS["com"]).prompt(one, "full")], [picture], "right")
+    tensors = encode(loaded, [loaded.family.worded(base.load(KINDS["com"]).prompt(one, "full"))], [picture], "right")
     with torch.inference_mode():
         share = run.forward(loaded, Batch((0,), tensors)).logits[0, -1].softmax(-1)
     cells = seen["com"].cells.filter(
