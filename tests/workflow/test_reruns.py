@@ -213,6 +213,7 @@ def test_a_library_edit_reruns_the_rules_that_use_it(path, everything):
     ("file", "old", "new", "expected"),
     [
         ("page.css", "font-size: 1.25rem", "font-size: 1.3rem", PAGES | NEURON_PAGE),
+        ("base.html", '<html lang="en">', "<html>", PAGES | NEURON_PAGE),
         ("lens.html", "Each cell shows", "A cell shows", PAGES),
         ("lens.js", "checked = true", "checked = !0", PAGES),
         ("neurons.css", "max-width: 110ch", "max-width: 120ch", NEURON_PAGE),
