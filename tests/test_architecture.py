@@ -45,8 +45,9 @@ TORCH = re.compile(
     r"|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
-    # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions.
+    # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
     r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py"
+    r"|mm_neurons/(readings|perturb|edit|edit_files|edit_methods|edit_optimise)\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
     r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )

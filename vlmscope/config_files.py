@@ -44,6 +44,8 @@ def _entry(key: str, value: Any, depth: int) -> list[str]:
         for name, one in value.items():
             lines += _named(name, one, depth + 1)
         return lines
+    if isinstance(value, list) and any(isinstance(one, Section) for one in value):
+        return [f"{pad}{key}:", *[f"{pad}  - {_flow(one)}" for one in value]]
     return [f"{pad}{key}: {_flow(value)}"]
 
 

@@ -85,6 +85,28 @@ def added(loaded: Loaded, changes: Sequence[Added]) -> Iterator[None]:
             handle.remove()
 
 
+@contextlib.contextmanager
+def learned(loaded: Loaded, layer: np.ndarray, unit: np.ndarray, rows: Tensor) -> Iterator[None]:
+    """As `added` with a single change, for rows that gradients are asked of: float32 [k, d]."""
+    handles = []
+    try:
+        for one in np.unique(layer):
+            here = np.flatnonzero(layer == one)
+            add = _weighted(torch.from_numpy(unit[here]), rows, torch.from_numpy(here))
+            handles.append(module(loaded, int(one)).register_forward_hook(_hook(add), prepend=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _weighted(index: Tensor, rows: Tensor, here: Tensor) -> Callable[[Tensor], Tensor]:
+    def add(z: Tensor) -> Tensor:
+        return z[..., index.to(z.device)] @ rows[here.to(rows.device)].to(z)
+
+    return add
+
+
 def _hook(add: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     def after(module: torch.nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         return output + add(args[0])
@@ -93,12 +115,7 @@ def _hook(add: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _one(units: np.ndarray, rows: np.ndarray) -> Callable[[Tensor], Tensor]:
-    index, weights = torch.from_numpy(units), torch.from_numpy(rows)
-
-    def add(z: Tensor) -> Tensor:
-        return z[..., index.to(z.device)] @ weights.to(z)
-
-    return add
+    return _weighted(torch.from_numpy(units), torch.from_numpy(rows), torch.arange(len(rows)))
 
 
 def _several(changes: Sequence[Added], layer: int) -> Callable[[Tensor], Tensor]:

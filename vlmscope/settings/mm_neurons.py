@@ -95,7 +95,7 @@ class Measures(Section):
 class Perturb(Section):
     """Noise on the output weights of neurons (mm_neurons.md 2.9)."""
 
-    sigmas: list[float] = Field([1.0, 4.0, 8.0], min_length=1, description="standard deviations of the noise")
+    sigmas: list[float] = Field([2.0, 8.0], min_length=1, description="standard deviations of the noise")
     sigma_mode: Literal["absolute", "relative"] = Field(
         "relative", description="relative: times the root mean square of the neuron's output weights"
     )
@@ -113,25 +113,45 @@ class Pair(Section):
     target: str = Field(description="word that they should hold instead")
 
 
+EditMethod = Literal["closed_form", "optimise", "activation_shift"]
+
+
 class Edit(Section):
     """Editing weights so that one word becomes another (mm_neurons.md 2.11); all methods are ours."""
 
-    pairs: list[Pair] = Field([], description="edits that are made")
-    methods: list[Literal["closed_form", "optimise", "activation_shift"]] = Field(
-        ["closed_form", "optimise", "activation_shift"], min_length=1, description="how"
+    pairs: list[Pair] = Field(
+        [Pair(source="red", target="blue"), Pair(source="cat", target="dog")], description="edits that are made"
     )
-    neurons: int = Field(5, ge=1, description="best neurons of the source word that are changed")
-    images: int = Field(5, ge=1, description="images with the source word that an edit is made from")
-    tested: int = Field(30, ge=1, description="other images, with and without the source word, it is tested on")
-    without_last: int = Field(0, ge=0, description="last layers left out of the candidates")
-    margin: float = Field(4.0, description="rise of the target's logit over the source's (closed_form)")
-    steps: int = Field(50, ge=1, description="most steps (optimise)")
-    rate: float = Field(5e-3, gt=0, description="learning rate (optimise)")
+    methods: list[EditMethod] = Field(["closed_form", "optimise", "activation_shift"], min_length=1, description="how")
+    neurons: dict[EditMethod, int] = Field(
+        {"closed_form": 100, "optimise": 10, "activation_shift": 15},
+        description="best neurons of the source word that are changed, by method",
+    )
+    images: int = Field(10, ge=1, description="most images with the source word that an edit is made from")
+    kept: int = Field(40, ge=0, description="most images without it that an edit is made to leave as they are")
+    tested: int = Field(30, ge=1, description="most other images with, and without, the source word it is tested on")
+    layers: int = Field(1, ge=0, description="last layers that neurons are taken from; 0: all of them (closed_form)")
+    margins: list[float] = Field(
+        [0.5, 1.0, 2.0],
+        min_length=1,
+        description="how far the target's logit shall stand above the source's, as a share of how far it stood below; "
+        "the next one is tried while an image of the edit lacks the target (closed_form)",
+    )
+    preserve: float = Field(1.0, ge=0, description="weight of steps that shall stay as they are (closed_form)")
+    ridge: float = Field(0.01, ge=0, description="weight of small changes against exact margins (closed_form)")
+    without_last: int = Field(0, ge=0, description="last layers left out of the candidates (optimise)")
+    steps: int = Field(100, ge=1, description="most steps (optimise)")
+    rate: float = Field(0.05, gt=0, description="learning rate (optimise)")
     stop: Share = Field(0.9, description="probability of the target at which it stops (optimise)")
-    alpha: float = Field(1.0, ge=0, description="weight of the change at earlier positions (optimise)")
+    alpha: float = Field(100.0, ge=0, description="weight of steps that shall stay as they are (optimise)")
     beta: float = Field(10.0, ge=0, description="weight against saying the target twice (optimise)")
     gamma: float = Field(0.1, ge=0, description="weight of the size of the change (optimise)")
-    strength: float = Field(10.0, description="factor of the direction that is added (activation_shift)")
+    strengths: list[float] = Field(
+        [1.0, 2.0, 5.0, 10.0],
+        min_length=1,
+        description="length of the direction that is added; the next one is tried while an image of the edit lacks the "
+        "target (activation_shift)",
+    )
     seed: int = Field(42, ge=0, description="seed of the choice of images")
 
 

@@ -1,0 +1,15 @@
+"""Write the table of noise on neurons and its examples."""
+
+from vlmscope.mm_neurons import perturb_tables
+from vlmscope.session import logged, prepare_torch, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    found = perturb_tables.from_files(
+        effects=snakemake.input.effects,
+        captions=snakemake.input.captions,
+        model=snakemake.input.model,
+        settings=settings(snakemake.params.settings),
+    )
+    tables.write_all(found, snakemake.output)
