@@ -7,6 +7,27 @@
 # SETTINGS  mm_neurons.nouns
 
 
+rule mm_neurons:
+    """Headline results of this system for every configured model."""
+    input:
+        expand(
+            "results/mm_neurons/{model}/{file}",
+            model=cfg.run.mm_neurons,
+            file=[
+                "noun_counts.csv",
+                "table_semantic.csv",
+                "table_region_invariance.csv",
+                "table_cross_image.csv",
+                "table_specificity.csv",
+                "table_image_sensitivity.csv",
+                "table_hook_compare.csv",
+                "table_perturb.csv",
+                "fig_layers.svg",
+                "fig_measures.svg",
+            ],
+        ),
+
+
 rule mm_neurons_captions:
     """Read what a model wrote of every picture from the capture."""
     input:
