@@ -86,7 +86,8 @@ def writers(tokens: pl.DataFrame, nouns: Iterable[str]) -> dict[str, np.ndarray]
     spelt = {text: forms(text) for text in top["token"].unique()}
     found = {}
     for noun in set(nouns):
-        texts = [text for text, known in spelt.items() if known & forms(noun)]
+        wanted = forms(noun)
+        texts = [text for text, known in spelt.items() if known & wanted]
         found[noun] = _neurons(top.filter(pl.col("token").is_in(texts)))
     return found
 

@@ -43,9 +43,10 @@ def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
                 if own["count"].sum():
                     axis.plot(own["layer"], 100 * own["count"] / own["count"].sum(), label=_method(method), **look)
             axis.set_title(f"{_activation(kind)}, k = {size}")
-            axis.set_ylim(bottom=0)
             axis.set_xticks(range(0, last + 1, -(-(last + 1) // MOST_TICKS)))
         row[0].set_ylabel("neurons, %")
+    # Panels share their axes: the limit holds for all, and only now do they know how high they are.
+    axes[0, 0].set_ylim(bottom=0)
     for axis in axes[-1]:
         axis.set_xlabel("layer")
     _finish(figure, axes, targets)
