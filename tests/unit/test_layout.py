@@ -82,6 +82,15 @@ def test_a_model_comes_from_where_its_source_says(source, folder, files):
     assert paths.model_files(names(model="llava")) == files
 
 
+def test_models_that_score_decoded_words_are_asked_for_once():
+    assert PATHS.scorers(names(model="llava")) == []
+    folders = {
+        f"mm_neurons__measures__{name}": folder for name, folder in (("bertscore", "/m/a"), ("moverscore", "/m/a"))
+    }
+    paths = layout.Paths(changed(**folders, mm_neurons__measures__bleurt="/m/b"))
+    assert paths.scorers(names(model="llava")) == ["/m/a/config.json", "/m/b/config.json"]
+
+
 def test_a_recipe_waits_for_the_models_that_it_takes_parts_of():
     before = [PATHS.trained_before(names(model=name)) for name in ("llava15-seed1", "llava", "blip", "clip")]
     trained = "results/models/{}/trained/model.safetensors".format
