@@ -102,3 +102,41 @@ EFFECTS = {
 
 # Nouns of pictures whose image tokens changed places: in captions written anew (mode free) or in the original ones.
 SHUFFLED = {"mode": pl.String, "permutation": pl.Int32, "caption": pl.String, **NOUNS}
+
+# Edits: one row per pair of words, method, and picture.
+#   applied       alone, or stacked: with the edits of all other pairs by this method
+#   role          made: the edit is made from this picture; general: another one whose caption has the source;
+#                 local: one whose caption has not
+#   success       the new caption has the target and no longer the source; null where the role is local
+#   first_token   the target's first token stands where the source's stood
+#   unchanged     the new caption is the old one
+#   kl_first      divergence of the first step's distribution from the untouched one, nats
+#   kl            the same, mean over the steps of the old caption
+#   nll           of the caption under the untouched model, nats, its end included; tokens: how many
+#   seconds       that making the edit took; null where it is stacked
+#   margin        log-probability of the target's first token minus that of the source's, mean over occurrences; null
+#                 where the caption has none
+EDITED = {
+    "source": pl.String,
+    "target": pl.String,
+    "method": pl.String,
+    "applied": pl.String,
+    "role": pl.String,
+    "sample": pl.String,
+    "before": pl.String,
+    "after": pl.String,
+    "success": pl.Boolean,
+    "first_token": pl.Boolean,
+    "unchanged": pl.Boolean,
+    "kl_first": pl.Float64,
+    "kl": pl.Float64,
+    "nll_before": pl.Float64,
+    "nll_after": pl.Float64,
+    "tokens_before": pl.Int32,
+    "tokens_after": pl.Int32,
+    "margin_before": pl.Float64,
+    "margin_after": pl.Float64,
+    "neurons": pl.Int32,
+    "weights": pl.Int64,
+    "seconds": pl.Float64,
+}

@@ -1,5 +1,6 @@
 """Settings of system 2, neurons that write a caption's words."""
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field
@@ -109,8 +110,13 @@ class Perturb(Section):
 class Pair(Section):
     """An edit of one word into another."""
 
-    source: str = Field(description="word that captions hold")
-    target: str = Field(description="word that they should hold instead")
+    source: str = Field(pattern=r"\S", description="word that captions hold")
+    target: str = Field(pattern=r"\S", description="word that they should hold instead")
+
+    @property
+    def name(self) -> str:
+        """Its name in paths."""
+        return "-".join(re.sub(r"\W+", "_", word.strip()) for word in (self.source, self.target))
 
 
 EditMethod = Literal["closed_form", "optimise", "activation_shift"]
@@ -124,7 +130,7 @@ class Edit(Section):
     )
     methods: list[EditMethod] = Field(["closed_form", "optimise", "activation_shift"], min_length=1, description="how")
     neurons: dict[EditMethod, int] = Field(
-        {"closed_form": 100, "optimise": 10, "activation_shift": 15},
+        {"closed_form": 100, "optimise": 30, "activation_shift": 15},
         description="best neurons of the source word that are changed, by method",
     )
     images: int = Field(10, ge=1, description="most images with the source word that an edit is made from")
@@ -140,14 +146,14 @@ class Edit(Section):
     preserve: float = Field(1.0, ge=0, description="weight of steps that shall stay as they are (closed_form)")
     ridge: float = Field(0.01, ge=0, description="weight of small changes against exact margins (closed_form)")
     without_last: int = Field(0, ge=0, description="last layers left out of the candidates (optimise)")
-    steps: int = Field(100, ge=1, description="most steps (optimise)")
+    steps: int = Field(50, ge=1, description="most steps (optimise)")
     rate: float = Field(0.05, gt=0, description="learning rate (optimise)")
     stop: Share = Field(0.9, description="probability of the target at which it stops (optimise)")
     alpha: float = Field(100.0, ge=0, description="weight of steps that shall stay as they are (optimise)")
     beta: float = Field(10.0, ge=0, description="weight against saying the target twice (optimise)")
-    gamma: float = Field(0.1, ge=0, description="weight of the size of the change (optimise)")
+    gamma: float = Field(0.03, ge=0, description="weight of the size of the change (optimise)")
     strengths: list[float] = Field(
-        [1.0, 2.0, 5.0, 10.0],
+        [5.0, 10.0, 20.0, 40.0],
         min_length=1,
         description="length of the direction that is added; the next one is tried while an image of the edit lacks the "
         "target (activation_shift)",
@@ -214,6 +220,11 @@ def problems(config: Any) -> list[str]:
     for name, one in own.exchange.imported.items():
         if own.rank.activations != [one.activation]:
             found.append(f"mm_neurons.rank.activations must be [{one.activation}], all that the tree of '{name}' has")
+    edits = [one.name for one in own.edit.pairs]
+    if len(set(edits)) < len(edits):
+        found.append("mm_neurons.edit.pairs lists a pair twice")
+    if lacking := [one for one in own.edit.methods if one not in own.edit.neurons]:
+        found.append(f"mm_neurons.edit.neurons lacks {', '.join(lacking)}")
     return found
 
 

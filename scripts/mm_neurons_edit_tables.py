@@ -1,0 +1,9 @@
+"""Write the table of edits and its examples."""
+
+from vlmscope.mm_neurons import edit_tables
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    found = edit_tables.from_files(rows=snakemake.input.rows, settings=settings(snakemake.params.settings))
+    tables.write_all(found, snakemake.output)
