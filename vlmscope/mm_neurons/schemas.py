@@ -25,8 +25,8 @@ NOUNS = {
     "in_picture": pl.Boolean,
 }
 
-# One row that sums up the nouns of a model. `official_wrong_token`: nouns that the released code scores with the token of
-# another noun, `official_wrong_captions`: captions with such a noun; `not_in_picture`: of drawn pictures.
+# One row that sums up the nouns of a model. `official_wrong_token`: nouns that the released code scores with another
+# noun's token, `official_wrong_captions`: captions with such a noun; `not_in_picture`: of drawn pictures.
 NOUN_COUNTS = dict.fromkeys(
     (
         *("captions", "without_noun", "nouns", "different", "kept", "spelled_otherwise", "several_tokens"),
