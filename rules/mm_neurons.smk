@@ -22,6 +22,7 @@ rule mm_neurons:
                 "table_image_sensitivity.csv",
                 "table_hook_compare.csv",
                 "table_perturb.csv",
+                "table_edit.csv",
                 "fig_layers.svg",
                 "fig_measures.svg",
             ],
