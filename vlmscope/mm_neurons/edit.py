@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import columns, edit_cases, edit_files, edit_methods, edit_optimise, passes, readings
 from vlmscope.mm_neurons.edit_cases import Case, Chosen, Words
 from vlmscope.mm_neurons.edit_files import Edit
@@ -63,22 +62,19 @@ def task(bench: Bench, words: Words, chosen: Chosen) -> Task:
     found = [
         case for sample in chosen.made for case in edit_cases.cases(sample, bench.tokens[sample], words, bench.spelled)
     ]
-    if not found:
-        raise VlmscopeError(
-            f"No caption spells '{words.source}' with the tokens {list(words.sources[0])}.",
-            where="mm_neurons.edit.pairs",
-            instead="the word as captions.parquet has it",
-        )
     return Task(words, chosen, tuple(found))
 
 
 def make(bench: Bench, own: Task, method: str, settings: Mapping[str, Any]) -> Edit:
-    """An edit by one of the methods.
+    """An edit by one of the methods; of no neuron where there is nothing to make it from.
 
     settings   neurons, and those of the method, see `edit_plan`
     """
     ways = {"closed_form": _closed_form, "optimise": _optimised, "activation_shift": _shift}
-    edit, told = ways[method](bench, own, settings)
+    lacking = _lacking(bench, own, method)
+    if lacking:
+        log.warning("%s -> %s, %s: %s; the edit is empty", own.words.source, own.words.target, method, lacking)
+    edit, told = _nothing(bench.loaded, lacking) if lacking else ways[method](bench, own, settings)
     about = {
         "source": own.words.source,
         "target": own.words.target,
@@ -91,6 +87,20 @@ def make(bench: Bench, own: Task, method: str, settings: Mapping[str, Any]) -> E
         **told,
     }
     return Edit(edit.kind, edit.layer, edit.unit, edit.delta, about)
+
+
+def _lacking(bench: Bench, own: Task, method: str) -> str:
+    """What is missing for an edit, in words; "" for nothing."""
+    if not own.cases:
+        return f"no caption has '{own.words.source}'"
+    if method == "activation_shift" and not _aims(bench, own):
+        return f"no other caption has '{own.words.target}'"
+    return ""
+
+
+def _nothing(loaded: Loaded, why: str) -> tuple[Edit, dict[str, Any]]:
+    none, width = np.zeros(0, np.int64), loaded.family.site("mlp_out").width(loaded.config)
+    return Edit("rows", none, none, np.zeros((0, width), np.float32)), {"empty": why}
 
 
 def _closed_form(bench: Bench, own: Task, settings: Mapping[str, Any]) -> tuple[Edit, dict[str, Any]]:
@@ -110,19 +120,7 @@ def _closed_form(bench: Bench, own: Task, settings: Mapping[str, Any]) -> tuple[
 
 def _shift(bench: Bench, own: Task, settings: Mapping[str, Any]) -> tuple[Edit, dict[str, Any]]:
     at, loaded = _at(bench, own), bench.loaded
-    alike = Words(own.words.target, own.words.target, own.words.targets, own.words.targets)
-    there = [
-        Place(bench.prompts[sample], case.before + case.target, len(case.before))
-        for sample in own.chosen.aims
-        for case in edit_cases.cases(sample, bench.tokens[sample], alike, bench.spelled)
-    ]
-    if not there:
-        raise VlmscopeError(
-            f"No caption has '{own.words.target}' without '{own.words.source}': its activations are not known.",
-            where="mm_neurons.edit.pairs (method activation_shift)",
-            instead="a target that the model says of other pictures, or other methods",
-        )
-    aimed = readings.read(loaded, there, bench.batch)
+    aimed = readings.read(loaded, _aims(bench, own), bench.batch)
     places = edit_methods.movers(loaded, at, aimed, own.words.tokens, settings["neurons"])
     way = edit_methods.direction(at, aimed, places)
 
@@ -177,6 +175,16 @@ def _at(bench: Bench, own: Task) -> Reading:
     """Places of the source word."""
     places = [Place(bench.prompts[one.sample], one.before + one.target, len(one.before)) for one in own.cases]
     return readings.read(bench.loaded, places, bench.batch)
+
+
+def _aims(bench: Bench, own: Task) -> list[Place]:
+    """Places of the target word in other captions."""
+    alike = Words(own.words.target, own.words.target, own.words.targets, own.words.targets)
+    return [
+        Place(bench.prompts[sample], case.before + case.target, len(case.before))
+        for sample in own.chosen.aims
+        for case in edit_cases.cases(sample, bench.tokens[sample], alike, bench.spelled)
+    ]
 
 
 def _edited(own: Task, sample: str, tokens: Sequence[int]) -> tuple[tuple[int, ...], set[int]]:

@@ -89,12 +89,6 @@ def choose(
     told = dict(captions.select("sample", "caption").iter_rows())
     order = sorted(told, key=lambda sample: seed_of(seed, sample))
     having = [sample for sample in order if has(told[sample], source)]
-    if not having:
-        raise VlmscopeError(
-            f"No caption has the word '{source}', so there is nothing to make an edit from.",
-            where="mm_neurons.edit.pairs",
-            instead="a word that the model says of the captured pictures (captions.parquet)",
-        )
     free = [sample for sample in order if not has(told[sample], source)]
     # Half of the pictures without the word are left for the test, however few there are.
     stay = free[: min(kept, len(free) // 2)]

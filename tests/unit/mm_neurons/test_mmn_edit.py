@@ -11,11 +11,12 @@ from vlmscope import samples as table
 from vlmscope.capture.shard import prompts
 from vlmscope.config import default
 from vlmscope.datasets import base
-from vlmscope.mm_neurons import edit, edit_cases, edit_files, edit_jobs, passes
+from vlmscope.mm_neurons import edit, edit_cases, edit_files, edit_jobs, edit_tables, passes
 from vlmscope.mm_neurons.edit_plan import CHOICE, OWN
 from vlmscope.mm_neurons.schemas import CAPTIONS, EDITED
 from vlmscope.models import answer
 from vlmscope.samples import picture
+from vlmscope.stats import Draws
 from vlmscope.store import files, tables
 
 CAPTURE = {"kind": "sbu", "prompt": "chat", "begin": "", "max_new_tokens": 24}
@@ -166,6 +167,25 @@ def test_an_edit_of_nothing_leaves_every_caption(said):
     assert rows["unchanged"].all() and shares(rows) == [0.0, 0.0, 1.0]
     assert rows["kl"].abs().max() < 1e-6
     np.testing.assert_allclose(rows["margin_after"].drop_nulls(), rows["margin_before"].drop_nulls(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pair", "method"),
+    [({"source": "zebra", "target": "dog"}, "closed_form"), ({"source": "red", "target": "zebra"}, "activation_shift")],
+    ids=["no source", "no target"],
+)
+def test_words_that_no_caption_has_make_an_empty_edit_and_are_counted(pair, method, said, tmp_path):
+    loaded, paths = said("llava-llama2")
+    found, rows = edit_jobs.single(
+        loaded, pair=pair, method=method, files=paths, settings=CAPTURE, edit=how(method), batch=32
+    )
+    assert len(found.layer) == found.weights == 0 and "no" in found.about["empty"]
+    assert rows["unchanged"].all() and rows["neurons"].unique().to_list() == [0]
+    edit_files.write(found, tmp_path / "empty")
+    with edit_files.applied(loaded, [edit_files.read(tmp_path / "empty")]):
+        assert edit_tables.table(rows, Draws(50, 0))["locality"].to_list() == [1.0]
+    counts = edit_tables.table(rows, Draws(50, 0)).select("success_n", "generality_n", "locality_n").row(0)
+    assert counts == ((0, 0, 30) if pair["source"] == "zebra" else (10, 30, 30))
 
 
 def test_margins_are_tried_until_every_caption_has_the_target(said, monkeypatch):

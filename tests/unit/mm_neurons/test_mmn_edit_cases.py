@@ -90,6 +90,6 @@ def test_half_of_the_other_pictures_are_left_for_the_test():
     assert len(chosen.kept) == 2 and len(chosen.local) == 2 and chosen.general == [] and chosen.aims == []
 
 
-def test_a_word_that_no_caption_has_is_told():
-    with pytest.raises(VlmscopeError, match="No caption has the word 'red'"):
-        edit_cases.choose(told("a dog"), "red", "blue", images=1, kept=1, tested=1, seed=0)
+def test_without_the_source_word_there_is_nothing_to_make_an_edit_from():
+    chosen = edit_cases.choose(told("a dog", "a cat"), "red", "blue", images=1, kept=1, tested=1, seed=0)
+    assert chosen.made == chosen.general == [] and len(chosen.local) == 1
