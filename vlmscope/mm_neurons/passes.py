@@ -79,7 +79,7 @@ def _suffice(loaded: Loaded, text: str, picture: Image.Image) -> bool:
     alone |= {"inputs_embeds": sweep.embeddings(loaded, tensors)} | sweep.flags(loaded, tensors["input_ids"])
     found = _forward(loaded, _with(loaded, alone, tokens, 1), 2)
     allowed = CLOSE.get(whole.dtype, CLOSE_16_BIT) * whole.abs().max()
-    return bool((found - whole).abs().max() <= allowed)
+    return bool((found.to(whole) - whole).abs().max() <= allowed)
 
 
 def logits(loaded: Loaded, prompts: Sequence[Prompt], tokens: Sequence[Sequence[int]]) -> Tensor:
