@@ -14,7 +14,6 @@ from PIL import Image
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import hdf5
-from vlmscope.store.shards import FP16_LARGEST
 
 FORMAT = "vlmscope.maps/1"
 SAMPLES = "samples"
@@ -55,7 +54,7 @@ def write(target: str | Path, items: Iterable[Seen | Units], recipe: dict[str, A
             if isinstance(item, Seen):
                 _put_sample(file, item)
             else:
-                file.create_dataset(_path(item), data=_half(item.values))
+                file.create_dataset(_path(item), data=hdf5.half(item.values))
 
 
 def _put_sample(file: h5py.File, seen: Seen) -> None:
@@ -80,11 +79,6 @@ def _plain(name: str) -> str:
     for letter, mark in reversed(MARKS.items()):
         name = name.replace(mark, letter)
     return name
-
-
-def _half(values: np.ndarray) -> np.ndarray:
-    fits = not values.size or np.abs(values).max() <= FP16_LARGEST
-    return values.astype(np.float16 if fits else np.float32)
 
 
 def opened(path: str | Path) -> h5py.File:

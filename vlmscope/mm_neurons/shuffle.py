@@ -21,7 +21,7 @@ from vlmscope.models import answer
 from vlmscope.models.base import Family
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
-from vlmscope.store.shards import FP16_LARGEST
+from vlmscope.store.hdf5 import FP16_LARGEST
 from vlmscope.store.weights import Weights
 
 # Baselines that do not look at the picture would be the same again.

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
 
 REMEDY = "delete it and run snakemake again"
+FP16_LARGEST = 65504.0
 
 
 @contextmanager
@@ -47,6 +49,12 @@ def opened(path: str | Path, mark: str, what: str, remedy: str = REMEDY) -> h5py
         file.close()
         raise VlmscopeError(f"The {what} is not complete ({found}).", where=str(path), instead=remedy)
     return file
+
+
+def half(values: np.ndarray) -> np.ndarray:
+    """Floats in half precision where all of them fit, else in single."""
+    fits = not values.size or np.abs(values).max() <= FP16_LARGEST
+    return values.astype(np.float16 if fits else np.float32)
 
 
 def recipe(file: h5py.File) -> dict[str, Any]:

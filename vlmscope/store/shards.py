@@ -18,7 +18,6 @@ FORMAT = "vlmscope.shard/1"
 INDEX = "vlmscope.capture/1"
 # Group beside the takes: what was written, with run: generate.
 ANSWERS = "answers"
-FP16_LARGEST = 65504.0
 CHUNK_BYTES = 2 << 20
 # The engine does not look for files behind an index that is there, so the index has to go as well.
 REMEDY = "delete it and the index.json beside it, then run snakemake again; only this shard is made anew"
@@ -44,10 +43,9 @@ def _put(group: h5py.Group, key: str, value: Any) -> None:
         return
     value = np.asarray(value)
     if key == "values":
-        fits = not value.size or np.abs(value).max() <= FP16_LARGEST
-        if not fits:
+        value = hdf5.half(value)
+        if value.dtype != np.float16:
             log.warning("%s holds values beyond half precision and is kept in float32.", group.name.lstrip("/"))
-        value = value.astype(np.float16 if fits else np.float32)
     chunks = _chunks(value) if value.ndim == 3 and value.size else None
     group.create_dataset(key, data=value, chunks=chunks)
 
