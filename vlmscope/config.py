@@ -20,10 +20,11 @@ from pydantic import (
 )
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.settings import mm_neurons, mmneuron
+from vlmscope.settings import mm_neurons, mmneuron, xl_vlms
 from vlmscope.settings.base import Name, Section
 from vlmscope.settings.mm_neurons import MMNeurons
 from vlmscope.settings.mmneuron import MMNeuron
+from vlmscope.settings.xl_vlms import XLVLMs
 
 Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
 
@@ -34,6 +35,9 @@ class Run(Section):
     mmneuron: list[Name] = Field(["llava", "blip"], description="models whose domain neurons are studied")
     mm_neurons: list[Name] = Field(
         ["llava-llama2", "blip", "mplug-owl2"], description="models whose word-writing neurons are studied"
+    )
+    xl_vlms: list[Name] = Field(
+        ["llava15", "idefics2", "molmo", "qwen2-vl"], description="models whose concepts are studied and steered"
     )
 
 
@@ -166,6 +170,7 @@ class Config(Section):
     captures: dict[Name, Capture] = Field(description="catalogue of recording runs")
     mmneuron: MMNeuron = Field(description="system 1: domain-specific neurons")
     mm_neurons: MMNeurons = Field(MMNeurons(), description="system 2: neurons that write a caption's words")
+    xl_vlms: XLVLMs = Field(XLVLMs(), description="system 3: concepts, how they shift, and steering")
 
     @model_validator(mode="after")
     def _names_meet(self) -> "Config":
@@ -181,13 +186,13 @@ def _unknown_names(config: Config) -> list[str]:
         for key, capture in config.captures.items()
         for name in capture.data
     ]
-    wanted += mmneuron.names(config) + mm_neurons.names(config)
+    wanted += mmneuron.names(config) + mm_neurons.names(config) + xl_vlms.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
         if name not in known
     ]
-    return problems + mmneuron.problems(config) + mm_neurons.problems(config)
+    return problems + mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
 
 
 # Name -> family and label of the models that lie in weights/.
@@ -253,6 +258,7 @@ def _default_tree() -> dict[str, Any]:
         },
         "mmneuron": mmneuron.DEFAULT,
         "mm_neurons": mm_neurons.DEFAULT,
+        "xl_vlms": xl_vlms.DEFAULT,
     }
 
 

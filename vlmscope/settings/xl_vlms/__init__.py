@@ -1,0 +1,29 @@
+"""Settings of system 3, concept dictionaries, concept shift and steering."""
+
+from typing import Any
+
+from pydantic import Field
+
+from vlmscope.settings.base import Name, Reference, Section
+from vlmscope.settings.xl_vlms import vectors
+from vlmscope.settings.xl_vlms.vectors import VectorSet
+
+
+class XLVLMs(Section):
+    """System 3."""
+
+    sets: dict[Name, VectorSet] = Field({}, description="catalogue of vector sets: which states are looked at")
+
+
+def names(config: Any) -> list[Reference]:
+    """References to the catalogues."""
+    wanted: list[Reference] = [("run.xl_vlms", name, config.models, "models") for name in config.run.xl_vlms]
+    return wanted + vectors.names(config)
+
+
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    return vectors.problems(config)
+
+
+DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT}
