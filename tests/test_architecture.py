@@ -27,7 +27,7 @@ ROWS = (
     {"sweep"},
     # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
     {"edits", "lens"},
-    {"capture", "metrics", "stats"},
+    {"capture", "metrics", "stats", "meta"},
     # Deviation: the manifest of official files is written by the drawn world and by the readers of datasets.
     {"raw"},
     # Deviation: the embedded models are trained on the world (models.tiny), so the world stands one step below.

@@ -1,17 +1,12 @@
 """What made a table: versions, checkpoint, data, budgets, prompts, judge, deviations."""
 
-import importlib.metadata
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vlmscope.datasets import base
+from vlmscope.meta import CHECKPOINT, DATA, versions
 from vlmscope.samples import Sample
 from vlmscope.store.files import digest_text
-
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars", "h5py")
-# What a table says of the model behind it.
-CHECKPOINT = ("checkpoint", "revision", "dtype", "quantize", "attention", "fingerprint", "family")
 
 
 def describe(
@@ -32,7 +27,7 @@ def describe(
         "checkpoint": {key: model[key] for key in CHECKPOINT},
         "data": {
             domain: {
-                **{key: raw[key] for key in ("kind", "source", "digest")},
+                **{key: raw[key] for key in DATA},
                 "split": data["splits"][domain]["val"],
                 "options": data["options"][domain],
             }
@@ -70,8 +65,3 @@ def prompts_digest(kinds: Mapping[str, str]) -> str:
     # One fixed question with choices: a changed word anywhere in a prompt changes the digest.
     probe = Sample("s", "d", "val", 0, "s", ("i",), 1, 1, "What?", (" A:1 ", " B:2 ", " C:3 ", " D:4 "), '"A"')
     return digest_text("\n".join(base.load(kind).prompt(probe, "full") for kind in kinds.values()))
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}

@@ -1,0 +1,85 @@
+"""What made a table: the JSON beside it, with checkpoint, data, settings, inputs, code and versions."""
+
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmscope.store import files
+
+META = "vlmscope.meta/1"
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars", "h5py")
+# What a table says of the model and of the datasets behind it; folders of this machine are left out.
+CHECKPOINT = ("checkpoint", "revision", "dtype", "quantize", "attention", "fingerprint", "family")
+DATA = ("kind", "source", "digest")
+# Manifests among the inputs, by the start of their format: where they go and what is told of them.
+MANIFESTS = {"vlmscope.model/": ("checkpoint", CHECKPOINT), "vlmscope.raw/": ("data", DATA)}
+
+
+def write(
+    target: str,
+    table: str,
+    *,
+    about: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    inputs: Iterable[str],
+    code: str,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the companion of a table, once the table stands; arguments as in `describe`."""
+    found = describe(table, about=about, settings=settings, inputs=inputs, code=code, notes=notes)
+    files.write_json(found, target)
+
+
+def describe(
+    table: str,
+    *,
+    about: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    inputs: Iterable[str],
+    code: str,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What made a table, as JSON.
+
+    table      the file
+    about      stands at the top: scale, label
+    settings   that the job was given
+    inputs     files that it read; manifests of models and datasets among them say what is behind the table
+    code       digest of the job's code
+    notes      what a reader who knows the published work would stumble over
+    Inputs and table have the digests of their bytes: equal digests, equal content.
+    """
+    read = list(dict.fromkeys(inputs))
+    return {
+        **about,
+        **_manifests(read),
+        "format": META,
+        "table": Path(table).name,
+        "digest": files.digest(table),
+        "settings": dict(settings),
+        "inputs": {path: files.digest(path) for path in read},
+        "code": code,
+        "versions": versions(),
+        "notes": list(notes),
+    }
+
+
+def _manifests(paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`checkpoint` and `data`: name of the model or dataset -> what its manifest tells."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        content = files.read_json(path) if path.endswith(".json") else None
+        told = str(content.get("format", "")) if isinstance(content, dict) else ""
+        for start, (kind, keys) in MANIFESTS.items():
+            if told.startswith(start):
+                found.setdefault(kind, {})[Path(path).parent.name] = {key: content[key] for key in keys}
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on, as far as they are there."""
+    there = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in there}}
