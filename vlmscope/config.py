@@ -20,10 +20,12 @@ from pydantic import (
 )
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.settings import mm_neurons, mmneuron, xl_vlms
+from vlmscope.settings import llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_vlms
 from vlmscope.settings.base import Name, Section
+from vlmscope.settings.llava_interp import LlavaInterp
 from vlmscope.settings.mm_neurons import MMNeurons
 from vlmscope.settings.mmneuron import MMNeuron
+from vlmscope.settings.multimodal_sae import MultimodalSAE
 from vlmscope.settings.xl_vlms import XLVLMs
 
 Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
@@ -39,6 +41,8 @@ class Run(Section):
     xl_vlms: list[Name] = Field(
         ["llava15", "idefics2", "molmo", "qwen2-vl"], description="models whose concepts are studied and steered"
     )
+    multimodal_sae: list[Name] = Field([], description="models whose states are split into sparse features")
+    llava_interp: list[Name] = Field([], description="models whose visual tokens are followed")
 
 
 class Model(Section):
@@ -171,6 +175,8 @@ class Config(Section):
     mmneuron: MMNeuron = Field(description="system 1: domain-specific neurons")
     mm_neurons: MMNeurons = Field(MMNeurons(), description="system 2: neurons that write a caption's words")
     xl_vlms: XLVLMs = Field(XLVLMs(), description="system 3: concepts, how they shift, and steering")
+    multimodal_sae: MultimodalSAE = Field(MultimodalSAE(), description="system 4: sparse autoencoders")
+    llava_interp: LlavaInterp = Field(LlavaInterp(), description="system 5: what becomes of visual tokens")
 
     @model_validator(mode="after")
     def _names_meet(self) -> "Config":
@@ -187,6 +193,7 @@ def _unknown_names(config: Config) -> list[str]:
         for name in capture.data
     ]
     wanted += mmneuron.names(config) + mm_neurons.names(config) + xl_vlms.names(config)
+    wanted += multimodal_sae.names(config) + llava_interp.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
@@ -259,6 +266,8 @@ def _default_tree() -> dict[str, Any]:
         "mmneuron": mmneuron.DEFAULT,
         "mm_neurons": mm_neurons.DEFAULT,
         "xl_vlms": xl_vlms.DEFAULT,
+        "multimodal_sae": multimodal_sae.DEFAULT,
+        "llava_interp": llava_interp.DEFAULT,
     }
 
 

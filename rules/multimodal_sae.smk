@@ -1,0 +1,1 @@
+# multimodal-sae: sparse autoencoders (arXiv 2411.14982).
