@@ -10,11 +10,11 @@ from vlmscope.capture import batches, shard
 from vlmscope.datasets import base as datasets
 from vlmscope.mm_neurons import grids, image_units, lists, nouns, shuffle, shuffle_files, taggers
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS, SHUFFLED
-from vlmscope.mm_neurons.spelling import spelling
 from vlmscope.models import base
 from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, tables
+from vlmscope.store.spelling import spelling
 
 IMAGES = 5
 SETTINGS = {

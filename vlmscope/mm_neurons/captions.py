@@ -8,9 +8,9 @@ import polars as pl
 from vlmscope import samples as table
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons.schemas import CAPTIONS
-from vlmscope.mm_neurons.spelling import Spelling, spelling
 from vlmscope.store import shards
 from vlmscope.store.shards import Answer
+from vlmscope.store.spelling import Spelling, spelling
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from vlmscope.mm_neurons.edit_files import Edit
 from vlmscope.mm_neurons.edit_optimise import Row
 from vlmscope.mm_neurons.passes import Prompt
 from vlmscope.mm_neurons.readings import Place, Reading
-from vlmscope.mm_neurons.spelling import Spelling
 from vlmscope.models import answer
 from vlmscope.models.load import Loaded
+from vlmscope.store.spelling import Spelling
 
 log = logging.getLogger(__name__)
 

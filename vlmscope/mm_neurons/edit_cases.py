@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons.spelling import Spelling
 from vlmscope.models.answer import seed_of
+from vlmscope.store.spelling import Spelling
 
 
 class Words(NamedTuple):

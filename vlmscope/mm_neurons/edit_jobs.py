@@ -14,10 +14,10 @@ from vlmscope.mm_neurons.edit_files import Edit
 from vlmscope.mm_neurons.edit_plan import CHOICE
 from vlmscope.mm_neurons.perturb import prepared
 from vlmscope.mm_neurons.schemas import CAPTIONS, EDITED
-from vlmscope.mm_neurons.spelling import spelling
 from vlmscope.models import answer
 from vlmscope.models.load import Loaded
 from vlmscope.store import tables
+from vlmscope.store.spelling import spelling
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ import polars as pl
 from vlmscope import samples as table
 from vlmscope.mm_neurons import taggers
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUN_COUNTS, NOUNS
-from vlmscope.mm_neurons.spelling import Spelling, spelling
 from vlmscope.mm_neurons.taggers import Tagger
 from vlmscope.store import tables
+from vlmscope.store.spelling import Spelling, spelling
 
 log = logging.getLogger(__name__)
 

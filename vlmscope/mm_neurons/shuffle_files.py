@@ -19,13 +19,13 @@ from vlmscope.mm_neurons import grids, image_units, lists, nouns, patches, rank,
 from vlmscope.mm_neurons.grids import Seen, Units
 from vlmscope.mm_neurons.lists import Entry
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS, SHUFFLED
-from vlmscope.mm_neurons.spelling import Spelling, spelling
 from vlmscope.models.inputs import Batch, rounds
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
 from vlmscope.store import tables
+from vlmscope.store.spelling import Spelling, spelling
 from vlmscope.store.weights import Weights
 
 log = logging.getLogger(__name__)

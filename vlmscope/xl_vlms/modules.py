@@ -1,6 +1,7 @@
 """Names of the places whose states are looked at: `block.N`, `final_norm`, `lm_head`.
 
-`block.N` is the stream behind decoder block N, negative numbers count from the last. Spellings of the released code and of transformers are accepted and mapped (xl_vlms.md 4.1).
+`block.N` is the stream behind decoder block N; negative numbers count from the last one. Spellings of the released code
+and of transformers are accepted and mapped (xl_vlms.md 4.1).
 """
 
 import re

@@ -7,7 +7,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import edit_cases
 from vlmscope.mm_neurons.edit_cases import Case
 from vlmscope.mm_neurons.schemas import CAPTIONS
-from vlmscope.mm_neurons.spelling import spelling
+from vlmscope.store.spelling import spelling
 
 
 @pytest.fixture(scope="module")

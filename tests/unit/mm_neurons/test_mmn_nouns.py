@@ -10,9 +10,9 @@ from vlmscope import samples
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import captions, nouns, taggers
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUN_COUNTS, NOUNS
-from vlmscope.mm_neurons.spelling import Spelling, spelling
 from vlmscope.store import files, tables
 from vlmscope.store.shards import Answer
+from vlmscope.store.spelling import Spelling, spelling
 
 SETTINGS = {"backend": "lexicon", "lexicon": "", "model": "", "server": "", "sentences": "all"}
 END = 0

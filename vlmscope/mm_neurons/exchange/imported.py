@@ -23,11 +23,11 @@ from vlmscope.mm_neurons.captions import reference
 from vlmscope.mm_neurons.exchange import names
 from vlmscope.mm_neurons.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
-from vlmscope.mm_neurons.spelling import Spelling, spelling
 from vlmscope.models.base import family
 from vlmscope.models.load import model_class, slim_imports
 from vlmscope.raw import read_manifest
 from vlmscope.store import files, torch_files
+from vlmscope.store.spelling import Spelling, spelling
 from vlmscope.store.weights import Weights
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import scores
 from vlmscope.mm_neurons.examples import words
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
-from vlmscope.mm_neurons.spelling import spelling
 from vlmscope.models.base import Family, family
 from vlmscope.session import progress
 from vlmscope.store import files, tables, torch_files
+from vlmscope.store.spelling import spelling
 from vlmscope.store.weights import Weights
 
 FORMAT = "vlmscope.released/1"
