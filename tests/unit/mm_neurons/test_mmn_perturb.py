@@ -10,7 +10,7 @@ from vlmscope.capture.shard import prompts
 from vlmscope.datasets import base
 from vlmscope.mm_neurons import columns, lists, passes, perturb, perturb_tables
 from vlmscope.mm_neurons.schemas import EFFECTS
-from vlmscope.mm_neurons.spelling import spelling
+from vlmscope.store.spelling import spelling
 from vlmscope.models import answer
 from vlmscope.samples import picture
 from vlmscope.stats import Draws
