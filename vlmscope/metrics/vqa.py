@@ -115,20 +115,32 @@ def vqa_acc(prediction: str, answers: Sequence[Mapping[str, Any]]) -> float:
     given = [one["answer"] for one in answers]
     if len(set(given)) > 1:
         given = [without_punctuation(answer) for answer in given]
+    return agreement(said, given)
+
+
+def agreement(said: str, given: Sequence[str]) -> float:
+    """Whether three of the others gave the same answer, averaged over leaving out each annotator, 0 to 1."""
     same = sum(answer == said for answer in given)
     # Leaving out an annotator who agrees lowers the number of matches by one.
     return sum(min(1.0, (same - (answer == said)) / 3) for answer in given) / len(given)
 
 
-def without_punctuation(text: str) -> str:
-    """Marks beside a blank go, marks inside words become blanks, points stay only before digits."""
+# Marks of the script that came with the benchmark.
+MARKS = ";:/'[]\"()=+\\_><@`,?"
+
+
+def without_punctuation(text: str, marks: str = MARKS, points: int = 0) -> str:
+    """Marks beside a blank go, marks inside words become blanks, points stay only before digits.
+
+    points   most points that go; 0 for all of them
+    """
     # A comma between digits anywhere makes all marks go without leaving a blank, as in the official evaluation.
     joined = _DIGIT_COMMA.search(text) is not None
     plain = text
-    for mark in _MARKS:
+    for mark in marks:
         beside = f"{mark} " in text or f" {mark}" in text
         plain = plain.replace(mark, "" if beside or joined else " ")
-    return _POINT.sub("", plain)
+    return _POINT.sub("", plain, count=points)
 
 
 def plain_numbers(text: str) -> str:
@@ -146,17 +158,30 @@ def _some(answers: Sequence[Any]) -> None:
         raise VlmscopeError("A question has no answer to compare with.", instead="leave this question out")
 
 
-_MARKS = ";:/'[]\"()=+\\_><@`,?"
 _DIGIT_COMMA = re.compile(r"\d,\d")
 _POINT = re.compile(r"\.(?!\d)")
 _DIGITS = "zero one two three four five six seven eight nine ten"
 _NUMBERS = {"none": "0"} | {word: str(number) for number, word in enumerate(_DIGITS.split())}
-# As the official table spells them; after the punctuation step only the forms without apostrophe are met.
+# As the official table spells them; where apostrophes are taken out first only forms without any are met.
 _SPELT = (
     "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's "
     "isn't it'd it'll ma'am mightn't might've mustn't must've needn't not've o'clock oughtn't shan't should've "
-    "shouldn't somebody'll somebody's someone'll someone's something'll that's there'd there're there's they'd "
-    "they'll they're they've 'twas wasn't we've weren't what'll what're what's what've when's where'd where's "
-    "where've who'd who'll who's who've why'll why're why's won't would've wouldn't y'all you'd you'll you're you've"
+    "shouldn't somebody'll somebody's someone'd someone'll someone's something'd something'll that's there'd "
+    "there're there's they'd they'll they're they've 'twas wasn't we've weren't what'll what're what's what've when's "
+    "where'd where's where've who'd who'll who's who've why'll why're why's won't would've wouldn't y'all you'd you'll "
+    "you're you've"
+)
+# Of two apostrophes the official table puts back the one that is missing.
+_SPELT_TWICE = (
+    "couldn't've hadn't've he'd've it'd've mightn't've 'ow's'at she'd've shouldn't've somebody'd've someone'd've "
+    "something'd've there'd've they'd've we'd've who'd've wouldn't've y'all'll y'all'd've you'd've"
 )
 _CONTRACTIONS = {word.replace("'", ""): word for word in _SPELT.split()}
+_CONTRACTIONS |= {
+    word[:place] + word[place + 1 :]: word
+    for word in _SPELT_TWICE.split()
+    for place, letter in enumerate(word)
+    if letter == "'"
+}
+# The official table has this one backwards.
+_CONTRACTIONS["somebody'd"] = "somebodyd"
