@@ -23,8 +23,8 @@ ROWS = (
     {"config"},
     {"settings"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
-    # Deviation: many edits over the same samples lean on the single ones: one step above edits.
-    {"sweep"},
+    # Deviation: many edits over the same samples, and those that differ by row and position, lean on the single ones.
+    {"sweep", "pushes"},
     # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
     {"edits", "lens"},
     {"capture", "metrics", "stats", "meta"},
@@ -41,13 +41,13 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|edits\.py|sweep\.py|lens\.py|store/(weights|tensors|torch_files)\.py"
+    r"vlmscope/(models/|capture/|edits\.py|pushes\.py|sweep\.py|lens\.py|store/(weights|tensors|torch_files)\.py"
     r"|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
     r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py"
-    r"|mm_neurons/(readings|perturb|edit|edit_files|edit_methods|edit_optimise)\.py"
+    r"|mm_neurons/(readings|perturb|trials|edit|edit_files|edit_methods|edit_optimise)\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
     r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )

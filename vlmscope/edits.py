@@ -97,7 +97,7 @@ def silenced(loaded: Loaded, units: Units) -> Iterator[None]:
                 raise VlmscopeError("Attention probabilities can be read, not edited.", instead="attn_out")
             for layer, members in layers.items():
                 module = taps.module_at(loaded.model, site.path, layer)
-                handles.append(_place(module, site.side, _silence(list(members))))
+                handles.append(hook(module, site.side, _silence(list(members))))
         yield
     finally:
         for handle in handles:
@@ -116,7 +116,7 @@ def changed(loaded: Loaded, changes: Sequence[Change]) -> Iterator[None]:
             site = loaded.family.site(name)
             for layer in sorted({one for change in changes for one in change.units.get(name, {})}):
                 module = taps.module_at(loaded.model, site.path, layer)
-                handles.append(_place(module, site.side, _mixture(changes, name, layer, site.width(loaded.config))))
+                handles.append(hook(module, site.side, _mixture(changes, name, layer, site.width(loaded.config))))
         yield
     finally:
         for handle in handles:
@@ -141,7 +141,7 @@ def shuffled(loaded: Loaded, inputs: Mapping[str, torch.Tensor], orders: Sequenc
         return torch.cat([value.gather(1, own), value[:, index.shape[1] :]], 1)
 
     site = loaded.family.site("embeds")
-    handle = _place(taps.module_at(loaded.model, site.path), site.side, order)
+    handle = hook(taps.module_at(loaded.model, site.path), site.side, order)
     try:
         yield
     finally:
@@ -185,7 +185,7 @@ def _mixture(changes: Sequence[Change], site: str, layer: int, width: int) -> Ca
     return cut
 
 
-def _place(module: torch.nn.Module, side: str, cut: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def hook(module: torch.nn.Module, side: str, cut: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """A hook on what leaves or what enters a module."""
     if side == "input":
 
@@ -196,8 +196,8 @@ def _place(module: torch.nn.Module, side: str, cut: Callable[[torch.Tensor], tor
 
         return module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
 
-    def after(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
-        return cut(output)
+    def after(module: torch.nn.Module, args: tuple, output: Any) -> Any:
+        return (cut(output[0]), *output[1:]) if isinstance(output, tuple) else cut(output)
 
     return module.register_forward_hook(after, prepend=True)
 
