@@ -1,7 +1,7 @@
-# MM_Neurons: what changed neurons do to captions - noise on them, and edits that turn one word into another.
+# MM_Neurons: what changed neurons do to captions - noise, zeros, and edits that turn one word into another.
 #
 # NEEDS     results/models/{model}/model.json, captions.parquet, nouns.parquet, neurons.h5, gradient.h5
-# MAKES     results/mm_neurons/{model}/effects.parquet              noise on the neurons of nouns and on random ones
+# MAKES     results/mm_neurons/{model}/effects.parquet              neurons of nouns, and random ones, with noise or set to zero
 #           results/mm_neurons/{model}/table_perturb.csv, table_perturb_examples.csv
 #           results/mm_neurons/{model}/edits/{pair}-{method}.safetensors   one edit; beside it what it does, .parquet
 #           results/mm_neurons/{model}/edits/stacked-{method}.parquet      what the edits of all pairs do at once
@@ -18,7 +18,7 @@ wildcard_constraints:
 
 
 rule mm_neurons_perturb:
-    """Captions under noise on the output weights of each noun's neurons, and of as many random ones."""
+    """Captions with noise on each noun's neurons, or without them, and the same with as many random ones."""
     input:
         model="results/models/{model}/model.json",
         raw=f"results/data/{cfg.mm_neurons.dataset}/raw.json",
@@ -48,7 +48,7 @@ rule mm_neurons_perturb:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=240, batch=32),
+        **gpu(minutes=360, batch=32),
     conda:
         "../envs/gpu.yaml"
     script:
@@ -56,7 +56,7 @@ rule mm_neurons_perturb:
 
 
 rule mm_neurons_perturb_tables:
-    """Noise on a noun's neurons beside noise on random ones, with intervals and examples."""
+    """What changing a noun's neurons does beside changing random ones, with intervals and examples."""
     input:
         model="results/models/{model}/model.json",
         captions="results/mm_neurons/{model}/captions.parquet",

@@ -2,7 +2,7 @@
 #
 # NEEDS     captions.parquet, nouns.parquet, neuron_tokens.parquet, neurons.h5, gradient.h5, maps.h5, effects.parquet
 # MAKES     results/mm_neurons/{model}/table_examples.csv, table_examples.html    best neurons by every method
-#           results/mm_neurons/{model}/gallery.html                               pictures, words, maps, noise
+#           results/mm_neurons/{model}/gallery.html                               pictures, words, maps, effects
 #           results/mm_neurons/{model}/catalogue.csv, catalogue_neurons.csv, catalogue.html
 # SETTINGS  mm_neurons.show, mm_neurons.maps
 
@@ -52,7 +52,7 @@ rule mm_neurons_examples:
 
 
 rule mm_neurons_gallery:
-    """A page to click words of captions and see their neurons, where they look, and what noise on them does."""
+    """A page to click words of captions and see their neurons, where they look, and what is written without them."""
     input:
         captions="results/mm_neurons/{model}/captions.parquet",
         nouns="results/mm_neurons/{model}/nouns.parquet",

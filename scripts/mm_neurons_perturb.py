@@ -1,4 +1,4 @@
-"""Write what noise on neurons does to the captions of some pictures."""
+"""Write what becomes of the captions of some pictures when neurons get noise or are set to zero."""
 
 from vlmscope.mm_neurons import perturb
 from vlmscope.mm_neurons.schemas import EFFECTS

@@ -1,4 +1,4 @@
-"""Write the table of noise on neurons and its examples."""
+"""Write the table of changed neurons and its examples."""
 
 from vlmscope.mm_neurons import perturb_tables
 from vlmscope.session import logged, prepare_torch, settings

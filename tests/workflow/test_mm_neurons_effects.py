@@ -19,6 +19,7 @@ EDITS = {"mm_neurons_edit": 6, "mm_neurons_edit_stack": 3, "mm_neurons_edit_tabl
 ONE_METHOD = {"mm_neurons_edit": 2, "mm_neurons_edit_stack": 1, "mm_neurons_edit_tables": 1}
 KEYS = {
     "mm_neurons.perturb.sigmas=[0.3]": NOISE,
+    "mm_neurons.perturb.kinds=[zero]": NOISE,
     "mm_neurons.measures.bootstrap=77": {"mm_neurons_perturb_tables": 1, "mm_neurons_edit_tables": 1},
     "mm_neurons.measures.k=[1, 3]": {},
     "mm_neurons.edit.tested=5": EDITS,
@@ -42,7 +43,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-def test_noise_was_put_on_every_list_and_on_random_neurons(changed):
+def test_neurons_of_every_list_and_random_ones_were_changed(changed):
     effects = tables.read(changed.folder / HOME / "effects.parquet", EFFECTS)
     sets = effects.select("set", "activation").unique()
     both = ("act_fn", "down_proj_input")
@@ -51,9 +52,9 @@ def test_noise_was_put_on_every_list_and_on_random_neurons(changed):
         ("gradient", "down_proj_input"),
         ("random", ""),
     }
-    assert effects["sample"].n_unique() == 2 and set(effects["sigma"]) == {2.0, 8.0}
+    assert effects["sample"].n_unique() == 2 and set(effects["sigma"]) == {2.0, 8.0, None}
     table = tables.read(changed.folder / TARGETS[0], perturb_tables.PERTURB)
-    assert len(table) == len(effects.select("set", "activation", "k", "sigma").unique())
+    assert len(table) == len(effects.select("set", "activation", "kind", "k", "sigma").unique())
     assert table["paper"].is_null().all()
     examples = tables.read(changed.folder / HOME / "table_perturb_examples.csv", perturb_tables.EXAMPLES)
     assert set(examples["image_id"]) == set(effects["sample"])

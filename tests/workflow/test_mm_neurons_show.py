@@ -49,8 +49,8 @@ def test_the_gallery_has_every_picture_with_its_nouns_in_their_places(shown):
         assert {noun for _, noun in image["pieces"]} >= set(range(len(image["nouns"])))
         for noun in image["nouns"]:
             assert all(len(own["neurons"]) == 10 and own["grid"] == [8, 8] for own in noun["by"].values())
-    assert sum(bool(noun["noise"]) for image in images[:2] for noun in image["nouns"]) >= 2
-    assert not any(noun["noise"] for image in images[2:] for noun in image["nouns"])
+    assert sum(bool(noun["changed"]) for image in images[:2] for noun in image["nouns"]) >= 2
+    assert not any(noun["changed"] for image in images[2:] for noun in image["nouns"])
 
 
 def test_the_catalogue_counts_every_noun_of_every_picture(shown):

@@ -1,4 +1,4 @@
-"""What the gallery shows: pictures with captions; of every noun maps, neurons, words, and the effect of noise."""
+"""What the gallery shows: pictures with captions; of every noun maps, neurons, words, what is written without them."""
 
 import base64
 import re
@@ -14,14 +14,14 @@ from PIL import Image
 from vlmscope.mm_neurons import draw, grids, lists
 from vlmscope.mm_neurons.examples import Known
 from vlmscope.mm_neurons.lists import Key, Neurons
-from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
+from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS, ZERO
 from vlmscope.store import tables
 
 METHOD = draw.METHOD
 KEPT = "kept"
 # Grids are kept as whole numbers of this many steps between their least and their largest value.
 STEPS = 65535
-# Sets of neurons that get noise, in the order of the page: the best ones, then their controls.
+# Sets of neurons that are changed, in the order of the page: the best ones, then their controls.
 SETS = (METHOD, "random_layers", "random")
 
 
@@ -56,20 +56,21 @@ def packed(grid: np.ndarray) -> list[Any]:
     return [low, high, base64.b64encode(steps.tobytes()).decode()]
 
 
-def noise(effects: pl.DataFrame, sample: str, noun: str) -> list[dict[str, Any]]:
-    """Effect of noise on a noun by set, activation, k, sigma: means over draws, and the caption of the first draw.
+def changed(effects: pl.DataFrame, sample: str, noun: str) -> list[dict[str, Any]]:
+    """What became of a noun by kind, set, activation, k, sigma: means over draws, and the caption of the first draw.
 
     effects   `schemas.EFFECTS`
+    Neurons set to zero stand before those with noise.
     """
     own = effects.filter(pl.col("sample") == sample, pl.col("noun") == noun, pl.col("set").is_in(SETS)).sort("draw")
-    found = own.group_by("set", "activation", "k", "sigma", maintain_order=True).agg(
+    found = own.group_by("kind", "set", "activation", "k", "sigma", maintain_order=True).agg(
         pl.col("gone").mean().round(4),
         pl.col("dlogp").mean().round(4),
         pl.len().alias("draws"),
         pl.col("caption").first(),
     )
     order = pl.col("set").replace_strict(list(SETS), range(len(SETS)), return_dtype=pl.Int8)
-    return found.sort("sigma", "k", order, "activation").rows(named=True)
+    return found.sort(pl.col("kind") != ZERO, "sigma", "k", order, "activation").rows(named=True)
 
 
 class Source:
@@ -106,10 +107,10 @@ class Source:
         }
 
     def noun(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A noun with its neurons and maps by activation, and the effect of noise."""
+        """A noun with its neurons and maps by activation, and what becomes of it when neurons are changed."""
         about = {key: row[key] for key in ("noun", "n_subtokens", "starts_word", "in_picture")}
         by = {kind: self.of_activation(kind, row["sample"], row["noun"]) for kind in self.best}
-        return {**about, "by": by, "noise": noise(self.effects, row["sample"], row["noun"])}
+        return {**about, "by": by, "changed": changed(self.effects, row["sample"], row["noun"])}
 
     def of_activation(self, kind: str, sample: str, noun: str) -> dict[str, Any]:
         """Best neurons as number and score, and grids by name."""

@@ -1,27 +1,27 @@
-"""Noise on the output weights of a noun's neurons, and of as many random ones (mm_neurons.md 2.9, 6.7).
+"""What noise on a noun's neurons does, and what is written without them, beside random ones (mm_neurons.md 2.9, 6.7).
 
 Every trial is a row of a batch with neurons and noise of its own. It is read first: one pass over prompt and untouched
 caption tells the noun's log-probability and whether the caption would be written again. Only where it would not is a
 new one written, token by token with a cache.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
+from vlmscope import edits
 from vlmscope.capture.batches import picture_of
 from vlmscope.capture.shard import prompts
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import columns, lists, noise, passes
-from vlmscope.mm_neurons.noise import Places
+from vlmscope.mm_neurons import columns, lists, passes
 from vlmscope.mm_neurons.passes import Prompt
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NOUNS
+from vlmscope.mm_neurons.trials import METHODS, Noun, Said, Trial, trials
 from vlmscope.models import answer
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
@@ -30,122 +30,6 @@ from vlmscope.session import progress
 from vlmscope.store import tables
 
 log = logging.getLogger(__name__)
-
-# Lists whose neurons are tried; others (those that lower a word, say) are left out.
-METHODS = ("contribution", "activation", "gradient")
-
-
-class Noun(NamedTuple):
-    """A noun of a caption: its first token and the step at which it was written."""
-
-    noun: str
-    token: int
-    step: int
-
-
-@dataclass(frozen=True)
-class Said:
-    """A sample with what was said of it.
-
-    tokens   of the caption, with the end token where it came to an end
-    """
-
-    sample: str
-    prompt: Prompt
-    tokens: tuple[int, ...]
-    nouns: tuple[Noun, ...]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Noise on the first k neurons of a list.
-
-    said     number of the sample
-    nouns    those that the list is of
-    places   neurons, as many as the largest k
-    seed     of the noise
-    """
-
-    said: int
-    nouns: tuple[Noun, ...]
-    set: str
-    activation: str
-    draw: int
-    k: int
-    sigma: float
-    places: Places
-    seed: int
-
-    def change(self, d: int, sizes: np.ndarray | None) -> columns.Added:
-        """What is added to the weights; draws of several k and sigma are the same noise."""
-        places = self.places[0][: self.k], self.places[1][: self.k]
-        rows = noise.rows(self.k, d, self.seed) * noise.scale(self.sigma, sizes, places)
-        return columns.Added(*places, rows)
-
-
-def trials(
-    said: Sequence[Said],
-    found: Mapping[lists.Kind, Mapping[lists.Key, lists.Neurons]],
-    shape: tuple[int, int],
-    settings: Mapping[str, Any],
-) -> list[Trial]:
-    """Every change of every sample, sample by sample; random neurons once per sample, all else per noun.
-
-    found      activation and method -> sample and noun -> neurons
-    settings   sigmas, k, draws, noises, seed
-    """
-    done: list[Trial] = []
-    most = min(max(settings["k"]), shape[0] * shape[1])
-    for number, one in enumerate(said):
-        for draw in range(settings["draws"]):
-            seed = answer.seed_of(settings["seed"], one.sample, "random", draw)
-            done += _sizes(number, one.nouns, ("random", ""), draw, noise.drawn(shape, most, seed), seed, settings)
-        for noun in one.nouns:
-            for kind, by_noun in found.items():
-                if (one.sample, noun.noun) in by_noun:
-                    listed = by_noun[one.sample, noun.noun]
-                    done += _of_noun(number, one.sample, noun, kind, listed, shape[1], settings)
-    return done
-
-
-def _of_noun(
-    number: int,
-    sample: str,
-    noun: Noun,
-    kind: lists.Kind,
-    listed: lists.Neurons,
-    units: int,
-    settings: Mapping[str, Any],
-) -> Iterator[Trial]:
-    """Its best neurons, and random ones in the layers of those that contribute most."""
-    activation, method = kind
-    most = max(settings["k"])
-    best = listed.layer[:most].astype(np.int64), listed.unit[:most].astype(np.int64)
-    names = (settings["seed"], sample, noun.noun, activation)
-    for draw in range(settings["noises"]):
-        seed = answer.seed_of(*names, method, draw)
-        yield from _sizes(number, (noun,), (method, activation), draw, best, seed, settings)
-    if method != "contribution":
-        return
-    for draw in range(settings["draws"]):
-        seed = answer.seed_of(*names, "random_layers", draw)
-        alike = noise.like(best[0], units, seed)
-        yield from _sizes(number, (noun,), ("random_layers", activation), draw, alike, seed, settings)
-
-
-def _sizes(
-    number: int,
-    nouns: tuple[Noun, ...],
-    name: tuple[str, str],
-    draw: int,
-    places: Places,
-    seed: int,
-    settings: Mapping[str, Any],
-) -> Iterator[Trial]:
-    for k in settings["k"]:
-        if k <= len(places[0]):
-            for sigma in settings["sigmas"]:
-                yield Trial(number, nouns, *name, draw, k, sigma, places, seed)
 
 
 class Bench:
@@ -187,17 +71,24 @@ class Bench:
 
     def _measured(self, part: Sequence[Trial]) -> pl.DataFrame:
         rows = [one.said for one in part]
-        changes = [one.change(self.d, self.sizes) for one in part]
-        with columns.added(self.loaded, changes):
+        with self._changed(part):
             values = self._read(rows)
         # A caption that is not even read as it was written has to be written in any case.
         same = [self.repeats[row] and kept for row, kept in zip(rows, self._repeated(rows, values), strict=True)]
         anew = [place for place, kept in enumerate(same) if not kept]
-        with columns.added(self.loaded, [changes[place] for place in anew]):
+        with self._changed([part[place] for place in anew]):
             written = self._write([rows[place] for place in anew])
         captions = [self._bare(self.said[row].tokens) for row in rows]
         captions = [dict(zip(anew, written, strict=True)).get(place, one) for place, one in enumerate(captions)]
         return pl.DataFrame(list(self._rows(part, values, captions)), schema=EFFECTS)
+
+    @contextlib.contextmanager
+    def _changed(self, part: Sequence[Trial]) -> Iterator[None]:
+        """Row k of the batch runs under trial k."""
+        noises = [one.noise(self.d, self.sizes) for one in part]
+        cuts = [edits.Change({columns.SITE: one.zeroed()}) for one in part]
+        with columns.added(self.loaded, noises), edits.changed(self.loaded, cuts):
+            yield
 
     def _write(self, rows: Sequence[int]) -> list[list[int]]:
         some = [self.said[row].prompt for row in rows]
@@ -212,7 +103,7 @@ class Bench:
     ) -> Iterator[dict[str, Any]]:
         for trial, one, tokens in zip(part, values, captions, strict=True):
             said = self.said[trial.said]
-            common = {name: getattr(trial, name) for name in ("set", "activation", "draw", "k", "sigma")}
+            common = {name: getattr(trial, name) for name in ("set", "activation", "draw", "kind", "k", "sigma")}
             common |= {"sample": said.sample, "caption": answer.text_of(self.loaded, tokens)}
             common["changed"] = list(tokens) != self._bare(said.tokens)
             for noun in trial.nouns:
@@ -277,9 +168,9 @@ def from_files(
     settings: Mapping[str, Any],
     batch: int,
 ) -> pl.DataFrame:
-    """Effects of noise on the first captions that have nouns, `EFFECTS`, in the order of samples and trials.
+    """Effects on the first captions that have nouns, `EFFECTS`, in the order of samples and trials.
 
-    settings   kind, prompt, begin, max_new_tokens of the capture; perturb: sigmas, sigma_mode, k, images, draws,
+    settings   kind, prompt, begin, max_new_tokens of the capture; perturb: kinds, sigmas, sigma_mode, k, images, draws,
                noises, seed
     """
     own = settings["perturb"]

@@ -1,4 +1,4 @@
-"""Noise on a noun's neurons beside noise on random ones: tables with intervals over images (mm_neurons.md 6.7).
+"""Noise on a noun's neurons and captions without them, beside random ones: intervals over images (mm_neurons.md 6.7).
 
 Every image has one value: the mean over its nouns and draws. Intervals are 95 % bootstrap intervals over images.
 """
@@ -15,11 +15,12 @@ from vlmscope.mm_neurons.semantic import scorers
 from vlmscope.stats import Draws
 from vlmscope.store import tables
 
-# ci_low, ci_high: of noun_gone. *_more: noun_gone, dlogp minus those of as many random neurons in the same images;
-# layers_more: noun_gone minus that of random neurons in the same layers. n: images.
+# sigma: null for neurons set to zero. ci_low, ci_high: of noun_gone. *_more: noun_gone, dlogp minus those of as many
+# random neurons in the same images; layers_*: minus those of random neurons in the same layers. n: images.
 PERTURB = {
     "set": pl.String,
     "activation": pl.String,
+    "kind": pl.String,
     "k": pl.Int64,
     "sigma": pl.Float64,
     "noun_gone": pl.Float64,
@@ -45,6 +46,9 @@ PERTURB = {
     "layers_more": pl.Float64,
     "layers_more_low": pl.Float64,
     "layers_more_high": pl.Float64,
+    "layers_dlogp_more": pl.Float64,
+    "layers_dlogp_more_low": pl.Float64,
+    "layers_dlogp_more_high": pl.Float64,
     "nouns": pl.Int64,
     "draws": pl.Int64,
     "bertscore_by": pl.String,
@@ -56,6 +60,7 @@ EXAMPLES = {
     "perturbed": pl.String,
     "random": pl.String,
     "activation": pl.String,
+    "kind": pl.String,
     "k": pl.Int64,
     "sigma": pl.Float64,
 }
@@ -67,7 +72,7 @@ MEASURES = {
     "caption_changed": ("changed", "changed"),
     "bertscore": ("bertscore", "bertscore"),
 }
-SIZE = ("k", "sigma")
+SIZE = ("kind", "k", "sigma")
 
 
 def by_image(effects: pl.DataFrame) -> pl.DataFrame:
@@ -89,10 +94,16 @@ def table(effects: pl.DataFrame, by: str, draws: Draws) -> pl.DataFrame:
     images = by_image(effects)
     keys = ("set", "activation", *SIZE)
     parts = dict(images.group_by(*keys, maintain_order=True))
-    ordered = sorted(parts, key=lambda key: (key[3], key[2], SETS.index(key[0]), key[1]))
+    ordered = sorted(parts, key=_order)
     rows = [{**dict(zip(keys, key, strict=True)), **_row(key, parts, draws)} for key in ordered]
     found = pl.DataFrame(rows, schema={name: kind for name, kind in PERTURB.items() if name != "bertscore_by"})
     return found.with_columns(bertscore_by=pl.lit(by)).select(list(PERTURB))
+
+
+def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Noise by strength and size, then what is set to zero; of each the sets in their order."""
+    name, activation, kind, k, sigma = key
+    return kind, sigma or 0.0, k, SETS.index(name), activation
 
 
 def _row(key: tuple[Any, ...], parts: Mapping[tuple[Any, ...], pl.DataFrame], draws: Draws) -> dict[str, Any]:
@@ -102,6 +113,7 @@ def _row(key: tuple[Any, ...], parts: Mapping[tuple[Any, ...], pl.DataFrame], dr
         row |= _means((column, f"{interval}_low", f"{interval}_high"), own[measure].to_numpy(), draws)
     controls = {"gone_more": ("random", "", "gone"), "dlogp_more": ("random", "", "dlogp")}
     controls["layers_more"] = ("random_layers", activation, "gone")
+    controls["layers_dlogp_more"] = ("random_layers", activation, "dlogp")
     for column, (control, of, measure) in controls.items():
         other = parts.get((control, of, *size))
         if other is not None and control != name and (control == "random" or name == "contribution"):
@@ -116,14 +128,14 @@ def _means(names: tuple[str, str, str], values: np.ndarray, draws: Draws) -> dic
 
 
 def examples(effects: pl.DataFrame, captions: pl.DataFrame) -> pl.DataFrame:
-    """Captions under noise on the neurons that contribute most and on random ones, first draws; one row per size.
+    """Captions with the neurons that contribute most changed, and random ones, first draws; one row per size.
 
     captions   `CAPTIONS`
     """
     first = effects.filter(pl.col("draw") == 0)
     random = first.filter(pl.col("set") == "random").select("sample", "noun", *SIZE, random="caption")
     best = first.filter(pl.col("set") == "contribution")
-    joined = best.join(random, on=["sample", "noun", *SIZE], how="left", maintain_order="left")
+    joined = best.join(random, on=["sample", "noun", *SIZE], how="left", maintain_order="left", nulls_equal=True)
     joined = joined.join(captions.select("sample", original="caption"), on="sample", maintain_order="left")
     return joined.rename({"sample": "image_id", "caption": "perturbed"}).select(EXAMPLES.keys()).cast(EXAMPLES)
 

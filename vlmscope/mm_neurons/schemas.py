@@ -81,17 +81,20 @@ MAPS = {
     "mask": pl.String,
 }
 
-# Noise on neurons: one row per noun, set of neurons, draw, size of the set and strength.
+# Noise on neurons, and neurons set to zero: one row per noun, set of neurons, draw, kind, size of the set and strength.
 #   set, activation   contribution, activation, gradient; random, whose activation is "";
 #                     random_layers, in the layers of the contribution list of that activation
+#   kind, sigma       noise and its standard deviation; zero, which has none
 #   gone              the noun's first token is not in the new caption
 #   dlogp             change of its log-probability where it stood, the caption before it given
+NOISE, ZERO = "noise", "zero"
 EFFECTS = {
     "sample": pl.String,
     "noun": pl.String,
     "set": pl.String,
     "activation": pl.String,
     "draw": pl.Int32,
+    "kind": pl.String,
     "k": pl.Int32,
     "sigma": pl.Float64,
     "gone": pl.Boolean,

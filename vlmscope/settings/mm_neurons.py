@@ -94,13 +94,18 @@ class Measures(Section):
 
 
 class Perturb(Section):
-    """Noise on the output weights of neurons (mm_neurons.md 2.9)."""
+    """Noise on the output weights of neurons, and captions without them (mm_neurons.md 2.9)."""
 
+    kinds: list[Literal["noise", "zero"]] = Field(
+        ["noise", "zero"],
+        min_length=1,
+        description="noise: on output weights, as released; zero: the neurons are set to zero",
+    )
     sigmas: list[float] = Field([2.0, 8.0], min_length=1, description="standard deviations of the noise")
     sigma_mode: Literal["absolute", "relative"] = Field(
         "relative", description="relative: times the root mean square of the neuron's output weights"
     )
-    k: list[int] = Field([1, 10, 50], min_length=1, description="how many neurons get noise")
+    k: list[int] = Field([1, 10, 50], min_length=1, description="how many neurons are changed")
     images: int = Field(20, ge=1, description="images whose nouns are tested")
     noises: int = Field(2, ge=1, description="draws of noise for the best neurons of a noun")
     draws: int = Field(10, ge=1, description="draws of random neurons, and as many that keep the layers of the best")
@@ -195,7 +200,7 @@ class MMNeurons(Section):
     maps: Maps = Field(Maps(), description="heat maps and masks")
     shuffle: Shuffle = Field(Shuffle(), description="image tokens in another order")
     measures: Measures = Field(Measures(), description="tables of the measures")
-    perturb: Perturb = Field(Perturb(), description="noise on neurons")
+    perturb: Perturb = Field(Perturb(), description="noise on neurons, neurons set to zero")
     edit: Edit = Field(Edit(), description="edits of one word into another")
     show: Show = Field(Show(), description="tables and pages for people")
     exchange: Exchange = Field(Exchange(), description="files of the released code")

@@ -106,8 +106,9 @@ def effects():
                 for k in (1, 2):
                     gone = name != "random" and k == 2
                     text = "a hat." if gone else SAID[0][0]
-                    found = (sample(0), noun, name, activation, draw, k, 0.5, gone, -0.5 * k * gone, gone, text)
-                    rows.append(found)
+                    for kind, sigma in (("noise", 0.5), ("zero", None)):
+                        size = (sample(0), noun, name, activation, draw, kind, k, sigma)
+                        rows.append((*size, gone, -0.5 * k * gone, gone, text))
     return pl.DataFrame(rows, schema=EFFECTS, orient="row")
 
 

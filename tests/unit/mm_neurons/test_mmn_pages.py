@@ -112,14 +112,15 @@ def test_a_grid_without_differences_has_no_steps():
     assert (low, high) == (3.0, 3.0) and not np.frombuffer(base64.b64decode(text), "<u2").any()
 
 
-def test_effects_of_noise_are_means_over_draws_the_best_neurons_first(shown):
+def test_effects_are_means_over_draws_zeros_and_the_best_neurons_first(shown):
     (cat,) = [one for one in shown.data["images"][0]["nouns"] if one["noun"] == "cat"]
-    keys = [(row["k"], row["set"], row["activation"]) for row in cat["noise"]]
-    best = [("contribution", activation) for activation in ACTIVATIONS]
-    assert keys == [(k, *one) for k in (1, 2) for one in [*best, ("random", "")]]
-    last = cat["noise"][-3]
+    keys = [(row["kind"], row["k"], row["set"], row["activation"]) for row in cat["changed"]]
+    sets = [*(("contribution", activation) for activation in ACTIVATIONS), ("random", "")]
+    assert keys == [(kind, k, *one) for kind in ("zero", "noise") for k in (1, 2) for one in sets]
+    last = cat["changed"][-3]
     assert (last["gone"], last["dlogp"], last["draws"], last["caption"]) == (1.0, -1.0, 2, "a hat.")
-    assert shown.data["images"][1]["nouns"][0]["noise"] == []
+    assert last["sigma"] == 0.5 and cat["changed"][0]["sigma"] is None
+    assert shown.data["images"][1]["nouns"][0]["changed"] == []
 
 
 def test_the_catalogue_s_page_begins_with_the_noun_of_most_pictures(results, shown, tmp_path):

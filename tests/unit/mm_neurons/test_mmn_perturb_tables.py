@@ -12,8 +12,9 @@ DRAWS = Draws(500, 0)
 ALIKE = {"bertscore": "", "bertscore_layer": 1, "moverscore": "", "bleurt": "", "bootstrap": 100, "seed": 0}
 
 
-def row(sample, noun, name, gone, *, draw=0, activation="act_fn", k=10, dlogp=-1.0, caption="a cat"):
-    values = (sample, noun, name, activation, draw, k, 1.0, gone, dlogp, gone, caption)
+def row(sample, noun, name, gone, *, draw=0, activation="act_fn", k=10, dlogp=-1.0, caption="a cat", sigma=1.0):
+    kind = "zero" if sigma is None else "noise"
+    values = (sample, noun, name, activation, draw, kind, k, sigma, gone, dlogp, gone, caption)
     return dict(zip(EFFECTS, values, strict=True))
 
 
@@ -59,6 +60,24 @@ def test_controls_are_taken_off_image_by_image(effects):
     assert of(table, "activation", 50)["gone_more"] is None, "no random set of this size"
 
 
+def test_zeros_are_compared_with_zeros(effects):
+    more = [
+        row("x", "cat", "contribution", True, sigma=None, dlogp=-6.0),
+        row("x", "cat", "random", False, sigma=None, activation="", dlogp=-1.0),
+        row("x", "cat", "random_layers", False, sigma=None, dlogp=-2.0),
+    ]
+    both = effects.vstack(pl.DataFrame(more, schema=EFFECTS).with_columns(bertscore=pl.lit(0.5)))
+    table = perturb_tables.table(both, "", DRAWS)
+    noise, zero = (table.filter(kind=kind) for kind in ("noise", "zero"))
+    assert noise.equals(perturb_tables.table(effects, "", DRAWS)) and table.equals(pl.concat([noise, zero]))
+    own = of(zero, "contribution")
+    assert own["sigma"] is None and own["n"] == 1
+    assert (own["gone_more"], own["layers_more"], own["dlogp_more"], own["layers_dlogp_more"]) == (1, 1, -5, -4)
+    captions = pl.DataFrame([(name, f"a {name}", [1], None, 0) for name in "xy"], schema=CAPTIONS, orient="row")
+    found = perturb_tables.examples(both.drop("bertscore"), captions).filter(kind="zero")
+    assert found.rows() == [("x", "cat", "a x", "a cat", "a cat", "act_fn", "zero", 10, None)]
+
+
 def test_sets_stand_in_their_order(effects):
     table = perturb_tables.table(effects, "", DRAWS)
     assert table["set"].to_list() == ["contribution", "random", "random_layers", "activation"]
@@ -69,7 +88,7 @@ def test_examples_show_the_caption_three_times(effects):
     changed = effects.with_columns(caption=pl.concat_str("set", pl.col("draw").cast(pl.String)))
     found = perturb_tables.examples(changed.drop("bertscore"), captions)
     assert found.columns[:5] == ["image_id", "noun", "original", "perturbed", "random"]
-    assert found.row(1) == ("x", "dog", "a x", "contribution0", "random0", "act_fn", 10, 1.0)
+    assert found.row(1) == ("x", "dog", "a x", "contribution0", "random0", "act_fn", "noise", 10, 1.0)
 
 
 def test_captions_are_compared_by_a_stand_in_that_is_named(effects, manifest, tmp_path):

@@ -17,7 +17,7 @@ from vlmscope.mm_neurons.examples import texts
 from vlmscope.mm_neurons.exchange import names
 from vlmscope.mm_neurons.lists import Neurons
 from vlmscope.mm_neurons.needs import TAKES
-from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
+from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOISE, NOUNS
 from vlmscope.raw import read_manifest
 from vlmscope.store import files, rows, tables, torch_files
 from vlmscope.store.rows import Rows
@@ -43,9 +43,9 @@ class Tree:
         self.best = lists.read(neurons, settings["activation"], METHOD)
         listed = {neuron for one in self.best.values() for neuron in _pairs(one, settings["listed"])}
         self.texts = texts(tables.read(tokens, NEURON_TOKENS), listed)
-        # The released code knows one number of neurons and one strength; here it is the most of both.
+        # The released code knows noise alone, of one number of neurons and one strength; here it is the most of both.
         most = (pl.col("k") == pl.col("k").max()) & (pl.col("sigma") == pl.col("sigma").max())
-        self.effects = tables.read(effects, EFFECTS).filter(most & (pl.col("draw") == 0))
+        self.effects = tables.read(effects, EFFECTS).filter(kind=NOISE).filter(most & (pl.col("draw") == 0))
 
     def picture(self, number: int, image: Image.Image, caption: Row, nouns: list[Row]) -> Iterator[Path]:
         """Files of one picture, written as they are named.

@@ -129,28 +129,56 @@ function neurons(own, noun) {
   return wrap;
 }
 
-const KINDS = { contribution: "its neurons", random_layers: "random, same layers", random: "random" };
+const SETS = { contribution: "its neurons", random_layers: "random, same layers", random: "random" };
 
-function noise(one) {
-  const rows = one.noise.filter((row) => !row.activation || row.activation === activation);
-  if (!rows.length) return [made("p", "No noise was put on the neurons of this word.", "faint")];
-  const kinds = Object.keys(KINDS).filter((kind) => rows.some((row) => row.set === kind));
-  const steps = [...new Set(rows.map((row) => `${row.sigma} ${row.k}`))], last = steps[steps.length - 1];
-  const of = (step) => rows.filter((row) => `${row.sigma} ${row.k}` === step);
-  const lines = steps.map((step) => [String(of(step)[0].k), `\u03c3 ${of(step)[0].sigma}`, ...kinds.map((kind) => {
-    const row = of(step).find((each) => each.set === kind);
+// Rows of one kind for the activation that is shown, by number of neurons and strength.
+function steps(one, kind) {
+  const rows = one.changed.filter((row) => row.kind === kind && (!row.activation || row.activation === activation));
+  const size = (row) => `${row.sigma} ${row.k}`;
+  return [...new Set(rows.map(size))].map((name) => rows.filter((row) => size(row) === name));
+}
+
+function rates(found, sigmas) {
+  const sets = Object.keys(SETS).filter((name) => found.some((rows) => rows.some((row) => row.set === name)));
+  const lines = found.map((rows) => [String(rows[0].k), ...(sigmas ? [`\u03c3 ${rows[0].sigma}`] : []), ...sets.map((name) => {
+    const row = rows.find((each) => each.set === name);
     return row ? `${percent(row.gone)} (${signed(row.dlogp)})` : "";
   })]);
-  const head = ["neurons", "noise", ...kinds.map((kind) => KINDS[kind])];
-  const wrap = table("rates", head, lines, head.map((_, k) => k === 1 ? "" : "number"));
+  const head = ["neurons", ...(sigmas ? ["noise"] : []), ...sets.map((name) => SETS[name])];
+  return table("rates", head, lines, head.map((name) => name === "noise" ? "" : "number"));
+}
+
+function said(before, row) {
+  const line = made("p", undefined, "said");
+  line.append(made("span", `${before}: `, "faint"), row.caption || "(nothing)");
+  return line;
+}
+
+const these = (row) => row.k === 1 ? "its best neuron" : `its ${row.k} best neurons`;
+const others = (row) => `${row.k} random neuron${row.k === 1 ? "" : "s"}${row.set === "random" ? "" : " of the same layers"}`;
+const whom = (row) => row.set === "contribution" ? these(row) : others(row);
+
+function removed(one) {
+  const found = steps(one, "zero");
+  if (!found.length) return [made("p", "No neurons of this word were set to zero.", "faint")];
+  const own = found.flat().filter((row) => row.set === "contribution");
+  const controls = found[found.length - 1].filter((row) => row.set !== "contribution");
+  return [...own.concat(controls).map((row) => said(`Without ${whom(row)}`, row)), rates(found, false)];
+}
+
+function noise(one) {
+  const found = steps(one, "noise");
+  if (!found.length) return [made("p", "No noise was put on the neurons of this word.", "faint")];
+  return [...found[found.length - 1].map((row) => said(`Noise on ${whom(row)}`, row)), rates(found, true)];
+}
+
+function effects(one) {
   const unit = data.sigma_mode === "relative" ? " \u03c3 counts in root mean squares of a neuron's output weights." : "";
-  const note = made("p", `How often the word is gone from the new caption, and the change of its log-probability where it stood.${unit}`, "faint");
-  const examples = of(last).map((row) => {
-    const line = made("p", undefined, "said");
-    line.append(made("span", `Noise on ${row.k} (${KINDS[row.set]}): `, "faint"), row.caption || "(nothing)");
-    return line;
-  });
-  return [note, wrap, ...examples];
+  const note = `Tables: how often the word is gone from the new caption, and the change of its log-probability where it stood.${unit}`;
+  return [
+    made("h3", "Set to zero, what the model writes then"), ...removed(one),
+    made("h3", "Noise on their output weights"), ...noise(one), made("p", note, "faint"),
+  ];
 }
 
 function draw(image) {
@@ -164,7 +192,7 @@ function draw(image) {
     const [, low, high] = own.maps.find((each) => each[0] === map);
     const how = shown.carried ? ", carried back from the queries that read them" : "";
     left.append(made("p", `${mapName(map)}: activation ${number(low)} to ${number(high)} at the ${own.grid.join(" \u00d7 ")} patches${how}`, "faint"), strips(own));
-    right.append(made("h2", `Neurons of \u201c${one.noun}\u201d`), neurons(own, one.noun), made("h3", "Noise on their output weights"), ...noise(one));
+    right.append(made("h2", `Neurons of \u201c${one.noun}\u201d`), neurons(own, one.noun), ...effects(one));
   }
   split.append(left, right);
   parts.push(split);
