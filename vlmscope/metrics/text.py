@@ -21,6 +21,15 @@ def words(text: str) -> list[str]:
     return [word for word in spaced.split() if word not in ARTICLES]
 
 
+def is_number(text: str) -> bool:
+    """Whether Python reads a text as a number: "7", "3.5" and "1e5", but also "nan" and "inf"."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def token_f1(prediction: str, reference: str) -> float:
     """Harmonic mean of word precision and recall, 0 to 1; 1 when neither text has a word."""
     said, meant = Counter(words(prediction)), Counter(words(reference))

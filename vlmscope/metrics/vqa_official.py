@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.metrics.text import is_number
 from vlmscope.metrics.vqa import agreement, plain_numbers, without_punctuation
 
 MARKS = ';/[]"{}()=+\\_-><@`,?!'
@@ -167,15 +168,6 @@ def answer_type(prediction: str, answer_to_type: Mapping[str, str]) -> str:
     """Type of an answer."""
     said = normalised(prediction)
     return answer_to_type[said] if said in answer_to_type else "number" if is_number(said) else UNRECOGNIZED
-
-
-def is_number(text: str) -> bool:
-    """Whether Python reads it as a number; `nan` and `inf` are such."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Counts(NamedTuple):
