@@ -6,6 +6,10 @@
 #           results/mm_neurons/{model}/noun_counts.csv    how many there are, and how many the released code mistakes
 # SETTINGS  mm_neurons.nouns
 
+# What the companion of every table (TABLE.meta.json) tells of model and data.
+manifests = ["results/models/{model}/model.json", f"results/data/{cfg.mm_neurons.dataset}/raw.json"]
+about = settings(scale="scale", label="models.{model}.label")
+
 
 rule mm_neurons:
     """Headline results of this system for every configured model."""
@@ -23,6 +27,7 @@ rule mm_neurons:
                 "table_hook_compare.csv",
                 "table_perturb.csv",
                 "table_edit.csv",
+                "table_runtime.csv",
                 "fig_layers.svg",
                 "fig_measures.svg",
             ],

@@ -61,9 +61,11 @@ rule mm_neurons_perturb_tables:
         model="results/models/{model}/model.json",
         captions="results/mm_neurons/{model}/captions.parquet",
         effects="results/mm_neurons/{model}/effects.parquet",
+        manifests=manifests,
     output:
         table="results/mm_neurons/{model}/table_perturb.csv",
         examples="results/mm_neurons/{model}/table_perturb_examples.csv",
+        meta="results/mm_neurons/{model}/table_perturb.meta.json",
     log:
         "logs/mm_neurons_perturb_tables/{model}.log",
     params:
@@ -75,6 +77,7 @@ rule mm_neurons_perturb_tables:
             bootstrap="mm_neurons.measures.bootstrap",
             seed="mm_neurons.measures.seed",
         ),
+        about=about,
         code=code("mm_neurons_perturb_tables", "vlmscope.models.{family:model}", lookup=paths.kinds),
     threads: 1
     resources:
@@ -165,13 +168,16 @@ rule mm_neurons_edit_tables:
     """Share of pictures on which edits work, on which they change nothing else, and examples."""
     input:
         rows=edits.rows,
+        manifests=manifests,
     output:
         table="results/mm_neurons/{model}/table_edit.csv",
         examples="results/mm_neurons/{model}/table_edit_examples.csv",
+        meta="results/mm_neurons/{model}/table_edit.meta.json",
     log:
         "logs/mm_neurons_edit_tables/{model}.log",
     params:
         settings=settings(bootstrap="mm_neurons.measures.bootstrap", seed="mm_neurons.measures.seed"),
+        about=about,
         code=code("mm_neurons_edit_tables"),
     threads: 1
     resources:

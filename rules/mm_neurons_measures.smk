@@ -11,8 +11,9 @@
 #           results/mm_neurons/{model}/fig_measures.{svg,png}         these tables at a glance
 #           results/mm_neurons/{model}/table_runtime.csv              time, memory and size of every stage
 # SETTINGS  mm_neurons.measures, mm_neurons.maps
-from vlmscope.mm_neurons import runtime
+from vlmscope.mm_neurons.runtime_plan import Stages
 
+stages = Stages(cfg, edits, layout.shard_names(cfg.captures[cfg.mm_neurons.capture].shards))
 word_lists = expand("results/mm_neurons/{{model}}/{lists}.h5", lists=["neurons", "gradient"])
 resampling = {"bootstrap": "mm_neurons.measures.bootstrap", "seed": "mm_neurons.measures.seed"}
 scoring = {
@@ -61,6 +62,7 @@ rule mm_neurons_semantic:
         nouns="results/mm_neurons/{model}/nouns.parquet",
         tokens="results/mm_neurons/{model}/neuron_tokens.parquet",
         similarities="results/mm_neurons/{model}/similarities.parquet",
+        manifests=manifests,
     output:
         table=report(
             "results/mm_neurons/{model}/table_semantic.csv",
@@ -69,6 +71,7 @@ rule mm_neurons_semantic:
             labels={"model": "{model}", "result": "semantic sensitivity"},
         ),
         long="results/mm_neurons/{model}/table_semantic_long.csv",
+        meta="results/mm_neurons/{model}/table_semantic.meta.json",
     log:
         "logs/mm_neurons_semantic/{model}.log",
     params:
@@ -79,6 +82,7 @@ rule mm_neurons_semantic:
             **scoring,
             **resampling,
         ),
+        about=about,
         code=code("mm_neurons_semantic"),
     group:
         "tables"
@@ -98,6 +102,7 @@ rule mm_neurons_region:
         shuffled="results/mm_neurons/{model}/shuffled_neurons.h5",
         nouns="results/mm_neurons/{model}/shuffled.parquet",
         tokens="results/mm_neurons/{model}/neuron_tokens.parquet",
+        manifests=manifests,
     output:
         table=report(
             "results/mm_neurons/{model}/table_region_invariance.csv",
@@ -105,10 +110,12 @@ rule mm_neurons_region:
             category="MM_Neurons",
             labels={"model": "{model}", "result": "region invariance"},
         ),
+        meta="results/mm_neurons/{model}/table_region_invariance.meta.json",
     log:
         "logs/mm_neurons_region/{model}.log",
     params:
         settings=settings(k="mm_neurons.measures.k", **resampling),
+        about=about,
         code=code("mm_neurons_region"),
     group:
         "tables"
@@ -125,6 +132,7 @@ rule mm_neurons_cross:
     """How many neurons a noun shares with itself in other pictures, and with other nouns."""
     input:
         lists=word_lists,
+        manifests=manifests,
     output:
         table=report(
             "results/mm_neurons/{model}/table_cross_image.csv",
@@ -132,10 +140,12 @@ rule mm_neurons_cross:
             category="MM_Neurons",
             labels={"model": "{model}", "result": "cross-image invariance"},
         ),
+        meta="results/mm_neurons/{model}/table_cross_image.meta.json",
     log:
         "logs/mm_neurons_cross/{model}.log",
     params:
         settings=settings(k="mm_neurons.measures.k", m_images="mm_neurons.measures.m_images", **resampling),
+        about=about,
         code=code("mm_neurons_cross"),
     group:
         "tables"
@@ -152,6 +162,7 @@ rule mm_neurons_specificity:
     """How few neurons the nouns of a picture share."""
     input:
         lists=word_lists,
+        manifests=manifests,
     output:
         table=report(
             "results/mm_neurons/{model}/table_specificity.csv",
@@ -159,10 +170,12 @@ rule mm_neurons_specificity:
             category="MM_Neurons",
             labels={"model": "{model}", "result": "specificity"},
         ),
+        meta="results/mm_neurons/{model}/table_specificity.meta.json",
     log:
         "logs/mm_neurons_specificity/{model}.log",
     params:
         settings=settings(k="mm_neurons.measures.k", **resampling),
+        about=about,
         code=code("mm_neurons_specificity"),
     group:
         "tables"
@@ -213,6 +226,7 @@ rule mm_neurons_sensitivity:
         maps="results/mm_neurons/{model}/maps.h5",
         raw=f"results/data/{cfg.mm_neurons.dataset}/raw.json",
         samples=paths.captioned,
+        manifests=manifests,
     output:
         table=report(
             "results/mm_neurons/{model}/table_image_sensitivity.csv",
@@ -220,6 +234,7 @@ rule mm_neurons_sensitivity:
             category="MM_Neurons",
             labels={"model": "{model}", "result": "image sensitivity"},
         ),
+        meta="results/mm_neurons/{model}/table_image_sensitivity.meta.json",
     log:
         "logs/mm_neurons_sensitivity/{model}.log",
     params:
@@ -230,6 +245,7 @@ rule mm_neurons_sensitivity:
             interpolation="mm_neurons.maps.interpolation",
             **resampling,
         ),
+        about=about,
         code=code("mm_neurons_sensitivity", f"vlmscope.datasets.{cfg.datasets[cfg.mm_neurons.dataset].kind}"),
     group:
         "tables"
@@ -276,27 +292,13 @@ rule mm_neurons_measures:
 rule mm_neurons_runtime:
     """Time, memory and size of every stage that works on a model."""
     input:
-        benchmarks=[
-            *expand(
-                "benchmarks/capture_shard/{{model}}-{capture}-{dataset}-{shard}.tsv",
-                capture=cfg.mm_neurons.capture,
-                dataset=cfg.mm_neurons.dataset,
-                shard=layout.shard_names(cfg.captures[cfg.mm_neurons.capture].shards),
-            ),
-            *expand("benchmarks/{stage}/{{model}}.tsv", stage=runtime.STAGES),
-        ],
-        shards=expand(
-            "results/captures/{{model}}/{capture}/{dataset}/{shard}.h5",
-            capture=cfg.mm_neurons.capture,
-            dataset=cfg.mm_neurons.dataset,
-            shard=layout.shard_names(cfg.captures[cfg.mm_neurons.capture].shards),
-        ),
-        results=expand("results/mm_neurons/{{model}}/{file}", file=runtime.FILES),
+        stages.files,
     output:
         table="results/mm_neurons/{model}/table_runtime.csv",
     log:
         "logs/mm_neurons_runtime/{model}.log",
     params:
+        stages=stages.plan,
         code=code("mm_neurons_runtime"),
     threads: 1
     resources:

@@ -107,8 +107,10 @@ rule mm_neurons_hook_compare:
     """How far the lists by either definition of activation agree."""
     input:
         neurons="results/mm_neurons/{model}/neurons.h5",
+        manifests=manifests,
     output:
         table="results/mm_neurons/{model}/table_hook_compare.csv",
+        meta="results/mm_neurons/{model}/table_hook_compare.meta.json",
     log:
         "logs/mm_neurons_hook_compare/{model}.log",
     params:
@@ -117,6 +119,7 @@ rule mm_neurons_hook_compare:
             bootstrap="mm_neurons.measures.bootstrap",
             seed="mm_neurons.measures.seed",
         ),
+        about=about,
         code=code("mm_neurons_hook_compare"),
     group:
         "tables"

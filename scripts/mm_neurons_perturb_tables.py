@@ -1,6 +1,7 @@
 """Write the table of changed neurons and its examples."""
 
-from vlmscope.mm_neurons import perturb_tables
+from vlmscope import meta
+from vlmscope.mm_neurons import notes, perturb_tables
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables
 
@@ -13,3 +14,4 @@ with logged(snakemake.log[0]):
         settings=settings(snakemake.params.settings),
     )
     tables.write_all(found, snakemake.output)
+    meta.write(snakemake.output.meta, snakemake.output.table, snakemake.params, snakemake.input, notes=notes.PERTURB)

@@ -1,6 +1,7 @@
 """Write how many of a noun's neurons stay when the image tokens change places."""
 
-from vlmscope.mm_neurons import invariance
+from vlmscope import meta
+from vlmscope.mm_neurons import invariance, notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 
@@ -13,3 +14,4 @@ with logged(snakemake.log[0]):
         **settings(snakemake.params.settings),
     )
     tables.write(found, snakemake.output.table, invariance.REGION)
+    meta.write(snakemake.output.meta, snakemake.output.table, snakemake.params, snakemake.input, notes=notes.MEASURES)

@@ -1,11 +1,9 @@
 """Write what every stage cost."""
 
 from vlmscope.mm_neurons import runtime
-from vlmscope.session import logged
+from vlmscope.session import logged, settings
 from vlmscope.store import tables
 
 with logged(snakemake.log[0]):
-    found = runtime.from_files(
-        snakemake.input.benchmarks, snakemake.input.shards, f"results/mm_neurons/{snakemake.wildcards.model}"
-    )
+    found = runtime.from_files(settings(snakemake.params.stages))
     tables.write(found, snakemake.output.table, runtime.RUNTIME)

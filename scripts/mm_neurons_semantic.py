@@ -1,6 +1,7 @@
 """Write what the neurons of nouns write, as scores of texts and as matches, in a wide and in a long table."""
 
-from vlmscope.mm_neurons import semantic
+from vlmscope import meta
+from vlmscope.mm_neurons import notes, semantic
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 
@@ -15,3 +16,4 @@ with logged(snakemake.log[0]):
     )
     tables.write(table, snakemake.output.table, semantic.SEMANTIC)
     tables.write(long, snakemake.output.long, semantic.LONG)
+    meta.write(snakemake.output.meta, snakemake.output.table, snakemake.params, snakemake.input, notes=notes.MEASURES)

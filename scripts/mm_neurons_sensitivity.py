@@ -1,6 +1,7 @@
 """Write whether the neurons of a noun are active where the thing is."""
 
-from vlmscope.mm_neurons import sensitivity
+from vlmscope import meta
+from vlmscope.mm_neurons import notes, sensitivity
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 
@@ -12,3 +13,4 @@ with logged(snakemake.log[0]):
         settings=settings(snakemake.params.settings),
     )
     tables.write(found, snakemake.output.table, sensitivity.SENSITIVITY)
+    meta.write(snakemake.output.meta, snakemake.output.table, snakemake.params, snakemake.input, notes=notes.MEASURES)

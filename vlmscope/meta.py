@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,18 +20,23 @@ MANIFESTS = {"vlmscope.model/": ("checkpoint", CHECKPOINT), "vlmscope.raw/": ("d
 
 
 def write(
-    target: str,
-    table: str,
-    *,
-    about: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    inputs: Iterable[str],
-    code: str,
-    notes: Sequence[str] = (),
+    target: str, table: str, params: Mapping[str, Any], inputs: Iterable[str], *, notes: Sequence[str] = ()
 ) -> None:
-    """Write the companion of a table, once the table stands; arguments as in `describe`."""
-    found = describe(table, about=about, settings=settings, inputs=inputs, code=code, notes=notes)
+    """Write the companion of a table, once the table stands.
+
+    params   what the job was given, by name, as texts of canonical JSON: `about` (scale, label), `code` (digest of its
+             code), `settings`; others stand among the settings under their names
+    Everything else as in `describe`.
+    """
+    given = {name: _unpacked(value) for name, value in params.items()}
+    about, code, settings = (given.pop(name, empty) for name, empty in (("about", {}), ("code", ""), ("settings", {})))
+    found = describe(table, about=about, settings={**settings, **given}, inputs=inputs, code=code, notes=notes)
     files.write_json(found, target)
+
+
+def _unpacked(value: Any) -> Any:
+    """What a text of canonical JSON stands for; plain texts and other values as they are."""
+    return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
 
 
 def describe(

@@ -61,12 +61,20 @@ def test_without_manifests_nothing_is_said_of_models_and_data(made):
     assert not {"checkpoint", "data"} & set(told(made, inputs=made[1][2:]))
 
 
-def test_it_is_written_as_json(made, tmp_path):
+def test_it_is_written_from_what_the_job_was_given(made, tmp_path):
     table, inputs = made
-    meta.write(str(tmp_path / "t.meta.json"), table, about={}, settings={}, inputs=inputs, code="c")
+    params = {"about": '{"scale": "tiny"}', "settings": '{"k": [1]}', "pair": "red-blue", "rows": [1], "code": "c0de"}
+    meta.write(str(tmp_path / "t.meta.json"), table, params, inputs, notes=["one"])
     assert files.read_json(tmp_path / "t.meta.json") == meta.describe(
-        table, about={}, settings={}, inputs=inputs, code="c"
+        table,
+        about={"scale": "tiny"},
+        settings={"k": [1], "pair": "red-blue", "rows": [1]},
+        inputs=inputs,
+        code="c0de",
+        notes=["one"],
     )
+    meta.write(str(tmp_path / "bare.meta.json"), table, {}, [])
+    assert files.read_json(tmp_path / "bare.meta.json")["settings"] == {}
 
 
 def test_a_damaged_manifest_is_named(made):

@@ -6,10 +6,11 @@ from checkout import Checkout
 
 from vlmscope.mm_neurons import edit_files, edit_tables, perturb_tables
 from vlmscope.mm_neurons.schemas import EDITED, EFFECTS
-from vlmscope.store import tables
+from vlmscope.store import files, tables
 
 HOME = "results/mm_neurons/blip"
 TARGETS = (f"{HOME}/table_perturb.csv", f"{HOME}/table_edit.csv")
+META = tuple(name.replace(".csv", ".meta.json") for name in TARGETS)
 METHODS = ("closed_form", "optimise", "activation_shift")
 PAIRS = ("red-blue", "cat-dog")
 
@@ -58,6 +59,12 @@ def test_neurons_of_every_list_and_random_ones_were_changed(changed):
     assert table["paper"].is_null().all()
     examples = tables.read(changed.folder / HOME / "table_perturb_examples.csv", perturb_tables.EXAMPLES)
     assert set(examples["image_id"]) == set(effects["sample"])
+
+
+def test_both_tables_say_what_made_them(changed):
+    for table, path in zip(TARGETS, META, strict=True):
+        told = files.read_json(changed.folder / path)
+        assert told["digest"] == files.digest(changed.folder / table) and "blip" in told["checkpoint"]
 
 
 def test_every_edit_has_a_file_rows_and_a_line(changed):

@@ -5,7 +5,7 @@ import pytest
 from checkout import Checkout
 
 from vlmscope.mm_neurons import invariance, layers, semantic, sensitivity, specificity
-from vlmscope.store import tables
+from vlmscope.store import files, tables
 
 MODEL = "llava-llama2"
 TABLES = {
@@ -56,6 +56,16 @@ def test_every_table_has_its_columns_and_every_method(measured):
         assert set(found["activation"]) == {"act_fn", "down_proj_input"}, name
         if "paper" in found.columns:
             assert found["paper"].is_null().all(), name
+
+
+def test_a_companion_says_what_made_a_table(measured):
+    name = "table_specificity"
+    told = files.read_json(measured.folder / targets(f"{name}.meta.json")[0])
+    assert told["digest"] == files.digest(measured.folder / targets(f"{name}.csv")[0])
+    assert (told["scale"], told["settings"]["k"]) == ("tiny", read(measured, f"{name}.csv")["k"].unique().to_list())
+    assert told["checkpoint"][MODEL]["checkpoint"] == f"weights/{MODEL}" and told["data"]["sbu"]["source"] == "drawn"
+    assert told["inputs"] == {path: files.digest(measured.folder / path) for path in told["inputs"]}
+    assert targets("neurons.h5")[0] in told["inputs"] and told["code"] and told["notes"]
 
 
 def test_stand_ins_are_named_where_they_score(measured):

@@ -1,15 +1,16 @@
 """What each stage cost: time and memory as the engine measured them, pictures, and the size of what was written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import grids
+from vlmscope.mm_neurons.runtime_plan import Stage
 
-# jobs: of the stage, one per shard; seconds: of all of them; images: null where a stage looks at none;
+# jobs: of the stage, one per shard or edit; seconds: of all of them; images: null where a stage looks at none;
 # peak_memory: MB of resident memory of the largest job, null where it was too short to be measured.
 RUNTIME = {
     "stage": pl.String,
@@ -20,54 +21,30 @@ RUNTIME = {
     "jobs": pl.Int64,
     "seconds_per_image": pl.Float64,
 }
-CAPTURE = "capture_shard"
 
 
-class Stage(NamedTuple):
-    """A rule that works on a whole model.
-
-    files    what it writes below results/mm_neurons/MODEL
-    images   which of its files tells how many pictures it looked at; "" where it looks at none
-    """
-
-    files: tuple[str, ...]
-    images: str = ""
+def images(paths: Sequence[str]) -> int | None:
+    """Different samples of all these tables and files of maps; None of no file."""
+    return len(set().union(*map(_samples, paths))) if paths else None
 
 
-# In the order of the work; each has a benchmark of its name.
-STAGES = {
-    "mm_neurons_words": Stage(("neuron_tokens.parquet",)),
-    "mm_neurons_rank": Stage(("neurons.h5",), "captions.parquet"),
-    "mm_neurons_attribute": Stage(("gradient.h5", "attribution.parquet"), "captions.parquet"),
-    "mm_neurons_maps": Stage(("maps.h5",), "maps.h5"),
-    "mm_neurons_shuffle": Stage(("shuffled.parquet", "shuffled_neurons.h5", "shuffled_maps.h5"), "shuffled.parquet"),
-    "mm_neurons_similarities": Stage(("similarities.parquet",)),
-    "mm_neurons_perturb": Stage(("effects.parquet",), "effects.parquet"),
-}
-FILES = sorted({"captions.parquet", *(file for stage in STAGES.values() for file in stage.files)})
-
-
-def images(path: Path) -> int:
-    """Different samples in a table, or in a file of maps."""
-    if path.suffix == ".parquet":
-        return pl.scan_parquet(path).select(pl.col("sample").n_unique()).collect().item()
+def _samples(path: str) -> set[str]:
+    if path.endswith(".parquet"):
+        return set(pl.read_parquet(path, columns=["sample"])["sample"])
     with grids.opened(path) as file:
-        return len(file[grids.SAMPLES])
+        return set(file[grids.SAMPLES])
 
 
-def row(stage: str, benchmarks: Sequence[str], written: Sequence[Path], count: int | None) -> dict[str, Any]:
-    """A row of `RUNTIME`.
-
-    benchmarks   the engine's measurements, one file per job
-    """
-    measured = pl.concat([_measured(path) for path in benchmarks])
-    seconds = measured["s"].sum()
+def row(name: str, stage: Stage) -> dict[str, Any]:
+    """A row of `RUNTIME`."""
+    measured = pl.concat([_measured(path) for path in stage.benchmarks])
+    seconds, count = measured["s"].sum(), images(stage.images)
     return {
-        "stage": stage,
+        "stage": name,
         "seconds": seconds,
         "images": count,
         "peak_memory": measured["max_rss"].max(),
-        "bytes": sum(path.stat().st_size for path in written),
+        "bytes": sum(Path(path).stat().st_size for path in stage.files),
         "jobs": len(measured),
         "seconds_per_image": seconds / count if count else None,
     }
@@ -83,18 +60,9 @@ def _measured(path: str) -> pl.DataFrame:
     return frame.select(pl.col("s", "max_rss").cast(pl.Float64, strict=False))
 
 
-def from_files(benchmarks: Sequence[str], shards: Sequence[str], folder: str) -> pl.DataFrame:
-    """Table `RUNTIME` of a model: its capture, then all stages.
+def from_files(stages: Mapping[str, Mapping[str, Sequence[str]]]) -> pl.DataFrame:
+    """Table `RUNTIME` of a model.
 
-    benchmarks   files of all stages, and of the shards of the capture
-    shards       files of the capture
-    folder       results/mm_neurons/MODEL
+    stages   name -> parts of a `Stage`, in the order of the work
     """
-    of: dict[str, list[str]] = {}
-    for path in benchmarks:
-        of.setdefault(Path(path).parent.name, []).append(path)
-    rows = [row(CAPTURE, of[CAPTURE], [Path(one) for one in shards], images(Path(folder, "captions.parquet")))]
-    for name, stage in STAGES.items():
-        count = images(Path(folder, stage.images)) if stage.images else None
-        rows.append(row(name, of[name], [Path(folder, file) for file in stage.files], count))
-    return pl.DataFrame(rows, schema=RUNTIME)
+    return pl.DataFrame([row(name, Stage(**stage)) for name, stage in stages.items()], schema=RUNTIME)

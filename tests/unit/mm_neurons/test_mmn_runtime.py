@@ -1,12 +1,21 @@
-import numpy as np
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import polars as pl
 import pytest
 from PIL import Image
 
+from vlmscope.config import default, plain, resolve
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import grids, runtime
+from vlmscope.mm_neurons.edit_plan import Edits
 from vlmscope.mm_neurons.grids import Seen
+from vlmscope.mm_neurons.runtime_plan import WHOLE, Stages
 
+ROOT = Path(__file__).resolve().parents[3]
+EDITS = {"mm_neurons_edit", "mm_neurons_edit_stack"}
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
@@ -16,34 +25,48 @@ def write(path, seconds, memory="100.5"):
     return str(path)
 
 
+def config(**changes):
+    """The default configuration with other settings of this system."""
+    tree = plain(default())
+    for part, keys in changes.items():
+        tree["mm_neurons"][part] |= keys
+    return resolve(tree, where="a test")
+
+
+def stages(found=None):
+    found = found or config()
+    return Stages(found, Edits(found), ["00000", "00001"])
+
+
+def job(model):
+    return SimpleNamespace(model=model)
+
+
 @pytest.fixture
-def made(tmp_path):
-    """Benchmarks, shards and results of a model."""
-    benchmarks = [write(tmp_path / f"benchmarks/capture_shard/m-{k}.tsv", 2.5, f"{100 + k}") for k in range(2)]
-    benchmarks += [
-        write(tmp_path / f"benchmarks/{stage}/m.tsv", 4.0, "-" if stage == "mm_neurons_words" else "50.0")
-        for stage in runtime.STAGES
-    ]
-    shards = []
-    for number in range(2):
-        shards.append(tmp_path / f"{number}.h5")
-        shards[-1].write_bytes(bytes(1000))
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for file in runtime.FILES:
-        if file == "maps.h5":
-            grids.write(folder / file, [Seen("a", Image.new("RGB", (4, 4)), (2, 2), None)], {})
-        elif file.endswith(".parquet"):
-            pl.DataFrame({"sample": ["a", "b", "b", "c"]}).write_parquet(folder / file)
-        else:
-            (folder / file).write_bytes(bytes(10))
-    return benchmarks, [str(one) for one in shards], str(folder)
+def made(tmp_path, monkeypatch):
+    """Plan of a model whose files all lie in a folder."""
+    monkeypatch.chdir(tmp_path)
+    plan = json.loads(stages().plan(job("blip")))
+    for name, stage in plan.items():
+        for number, path in enumerate(stage["benchmarks"]):
+            memory = "-" if name == "mm_neurons_words" else str(100 + number)
+            write(Path(path), 2.5, memory)
+    for path in stages().files(job("blip")):
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.name == "maps.h5":
+            grids.write(file, [Seen("a", Image.new("RGB", (4, 4)), (2, 2), None)], {})
+        elif file.suffix == ".parquet":
+            pl.DataFrame({"sample": ["a", "b", "b", file.stem]}).write_parquet(file)
+        elif file.suffix != ".tsv":
+            file.write_bytes(bytes(1000))
+    return plan
 
 
 def test_every_stage_has_a_row_with_its_sums(made):
-    found = runtime.from_files(*made)
+    found = runtime.from_files(made)
     assert dict(found.schema) == runtime.RUNTIME
-    assert found["stage"].to_list() == ["capture_shard", *runtime.STAGES]
+    assert found["stage"].to_list() == ["capture_shard", *WHOLE, "mm_neurons_edit", "mm_neurons_edit_stack"]
     first = found.row(0, named=True)
     assert first == {
         "stage": "capture_shard",
@@ -55,23 +78,50 @@ def test_every_stage_has_a_row_with_its_sums(made):
         "seconds_per_image": pytest.approx(5 / 3),
     }
     maps = found.filter(stage="mm_neurons_maps").row(0, named=True)
-    assert (maps["images"], maps["seconds_per_image"]) == (1, 4.0)
+    assert (maps["images"], maps["seconds_per_image"]) == (1, 2.5)
+
+
+def test_edits_are_summed_over_their_jobs(made):
+    found = runtime.from_files(made)
+    edit, stack = (found.filter(stage=f"mm_neurons_edit{end}").row(0, named=True) for end in ("", "_stack"))
+    # Two pairs, three methods; every table here has a picture of its own beside two that all have.
+    assert (edit["jobs"], edit["seconds"], edit["images"]) == (6, 15.0, 8)
+    assert (stack["jobs"], stack["seconds"], stack["images"]) == (3, 7.5, 5)
 
 
 def test_what_could_not_be_measured_is_empty(made):
-    words = runtime.from_files(*made).filter(stage="mm_neurons_words").row(0, named=True)
+    words = runtime.from_files(made).filter(stage="mm_neurons_words").row(0, named=True)
     assert (words["peak_memory"], words["images"], words["seconds_per_image"]) == (None, None, None)
-    assert words["seconds"] == 4.0
+    assert words["seconds"] == 2.5
 
 
 def test_every_stage_s_files_are_counted(made):
-    found = runtime.from_files(*made)
-    for name, stage in runtime.STAGES.items():
-        sizes = sum(np.array([(runtime.Path(made[2]) / file).stat().st_size for file in stage.files]))
+    found = runtime.from_files(made)
+    for name, stage in made.items():
+        sizes = sum(Path(path).stat().st_size for path in stage["files"])
         assert found.filter(stage=name)["bytes"].item() == sizes > 0
 
 
-def test_a_file_that_is_no_benchmark_is_refused(made, tmp_path):
-    (tmp_path / "benchmarks/mm_neurons_rank/m.tsv").write_text("a\tb\n1\t2\n")
+def test_a_file_that_is_no_benchmark_is_refused(made):
+    Path("benchmarks/mm_neurons_rank/blip.tsv").write_text("a\tb\n1\t2\n")
     with pytest.raises(VlmscopeError, match="no benchmark"):
-        runtime.from_files(*made)
+        runtime.from_files(made)
+
+
+def test_every_rule_of_a_model_that_is_measured_is_a_stage():
+    rules = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("mm_neurons*.smk")))
+    measured = set(re.findall(r"\"benchmarks/(mm_neurons_\w+)/", rules))
+    assert measured == set(stages().of("blip")) - {"capture_shard"}
+
+
+def test_an_imported_model_was_neither_captured_nor_ranked_here():
+    imported = {"imported": {"blip": {"folder": "/somewhere"}}}
+    plan = stages(config(exchange=imported, rank={"activations": ["act_fn"]}))
+    assert {"capture_shard", "mm_neurons_rank"} == set(plan.of("llava-llama2")) - set(plan.of("blip"))
+    assert not [path for path in plan.files(job("blip")) if "captures" in path or "mm_neurons_rank" in path]
+
+
+@pytest.mark.parametrize(("pairs", "gone"), [(1, {"mm_neurons_edit_stack"}), (0, EDITS)])
+def test_edits_that_are_not_made_cost_nothing(pairs, gone):
+    plan = stages(config(edit={"pairs": [{"source": "red", "target": "blue"}][:pairs]}))
+    assert set(stages().of("blip")) - set(plan.of("blip")) == gone
