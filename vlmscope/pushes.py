@@ -1,7 +1,7 @@
 """Pushes: vectors added to the residual stream while a model writes, for each row of a batch its own."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +11,6 @@ from vlmscope.capture import taps
 from vlmscope.edits import hook
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.load import Loaded
-
-# Inputs that only the vision tower and what puts its output in place look at.
-PIXELS = frozenset({"pixel_values", "pixel_attention_mask", "image_masks", "image_input_idx"})
-# Families whose models refuse prompts without their pictures.
-INSISTING = frozenset({"instructblip", "mplug_owl2"})
 
 
 @dataclass(frozen=True)
@@ -92,30 +87,3 @@ def _sums(rows: Sequence[Sequence[Push]], mask: torch.Tensor, width: int) -> Cal
         return value
 
     return add
-
-
-def unseen(loaded: Loaded, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs without pixels, to be run inside `merged`; whole where the family insists on them."""
-    left_out = frozenset() if loaded.family.name in INSISTING else PIXELS
-    return {key: one for key, one in inputs.items() if key not in left_out}
-
-
-@contextlib.contextmanager
-def merged(loaded: Loaded, values: torch.Tensor) -> Iterator[None]:
-    """Prompts enter block 0 with these embeddings instead of their own, so that pictures need not be looked at again.
-
-    values   text and picture embeddings [sample, token, d], padded as the prompts will be (`sweep.embeddings`)
-    Decoding steps keep their own. Everything else that the model makes of token ids, positions say, stays.
-    """
-
-    def replace(value: torch.Tensor) -> torch.Tensor:
-        if value.shape[1] < values.shape[1]:
-            return value
-        return torch.cat([values.to(value), value[:, values.shape[1] :]], 1)
-
-    site = loaded.family.site("embeds")
-    handle = hook(taps.module_at(loaded.model, site.path), site.side, replace)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -4,10 +4,11 @@ import pytest
 import test_families
 import torch
 
-from vlmscope import sweep
+from vlmscope import replay
+from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import answer, inputs
-from vlmscope.pushes import INSISTING, PIXELS, Push, merged, pushed, unseen
+from vlmscope.pushes import Push, pushed
 
 POSITIONS = (("all", 0), ("generated", 0), ("last_prompt", 0), ("from", 3))
 NEW = 4
@@ -23,14 +24,17 @@ def vector(loaded, seed=0, scale=3.0):
     return scale * torch.randn(width, generator=torch.Generator().manual_seed(seed))
 
 
-def alike(bench):
+def encoded(bench, numbers):
     """Samples whose pictures may share a batch, of different lengths."""
-    picture = test_families.picture(bench.sizes[0], 0)
+    pictures = [test_families.picture(bench.sizes[0], 0)] * len(numbers)
     template = bench.loaded.family.template
-    texts = [template.format(prompt=f"<image>\n{test_families.question(number)}") for number in range(3)]
-    return [inputs.encode(bench.loaded, [text], [picture], "left") for text in texts], inputs.encode(
-        bench.loaded, texts, [picture] * 3, "left"
-    )
+    texts = [template.format(prompt=f"<image>\n{test_families.question(number)}") for number in numbers]
+    return inputs.encode(bench.loaded, texts, pictures, "left")
+
+
+def alike(bench):
+    """Three such samples, each alone and all together."""
+    return [encoded(bench, [number]) for number in range(3)], encoded(bench, range(3))
 
 
 def write(loaded, tensors, rows):
@@ -107,21 +111,44 @@ def test_no_strength_is_no_push_and_hooks_are_gone(set_up):
 
 
 @test_families.every_writer
-def test_embeddings_that_were_made_before_stand_for_the_picture(set_up):
+def test_replayed_prompts_are_continued_as_prompts_that_are_read_anew(set_up):
     loaded = set_up.loaded
+    layers = loaded.family.site("resid_post").layers(loaded.config)
     _, batch = alike(set_up)
-    embedded = sweep.embeddings(loaded, batch)
-    bare = unseen(loaded, batch)
-    assert ("pixel_values" in bare) == (loaded.family.name in INSISTING)
-    expected, plain = answer.new_tokens(loaded, batch, NEW), first_logits(loaded, batch)
-    with merged(loaded, embedded):
-        assert answer.new_tokens(loaded, bare, NEW) == expected
-    with merged(loaded, embedded.flip(1)):
-        assert not torch.allclose(first_logits(loaded, bare), plain)
+    known = replay.prefix(loaded, batch, range(layers))
+    before = test_families.hooks(loaded.model)
+    samples = [2, 0, 0, 1, 2]
+    whole = encoded(set_up, samples)
+    for layer in range(layers):
+        for positions, start in POSITIONS:
+            pushes = [[Push(layer, vector(loaded, row, 4.0), 1.0, positions, start)] for row in range(4)] + [[]]
+            expected, logits = write(loaded, whole, pushes), last_logits(loaded, whole, pushes)
+            with replay.replayed(loaded, known, layer, samples):
+                assert write(loaded, known.rows(samples), pushes) == expected
+                found = last_logits(loaded, known.rows(samples), pushes)
+            assert torch.allclose(found, logits, atol=1e-4 * float(logits.abs().max()))
+    assert test_families.hooks(loaded.model) == before
+    assert not [module for module in loaded.model.modules() if "forward" in vars(module)]
+    assert torch.equal(known.ends(layers - 1), known.states[layers - 1][:, -1])
 
 
-@pytest.mark.parametrize("family", sorted(INSISTING))
+@test_families.every_writer
+def test_replayed_blocks_are_not_computed(set_up):
+    loaded = set_up.loaded
+    layers = loaded.family.site("resid_post").layers(loaded.config)
+    _, batch = alike(set_up)
+    known = replay.prefix(loaded, batch, range(layers))
+    seen = []
+    reading = taps.reading(
+        loaded, loaded.family.site("attn_out"), range(layers), lambda layer, value: seen.append(layer)
+    )
+    with reading, replay.replayed(loaded, known, layers - 2, [0, 1]):
+        last_logits(loaded, known.rows([0, 1]), [[]])
+    assert seen == [layers - 1]
+
+
+@pytest.mark.parametrize("family", sorted(replay.INSISTING))
 def test_families_that_insist_on_pictures_do(set_up):
     _, batch = alike(set_up)
     with pytest.raises((TypeError, VlmscopeError)):
-        answer.new_tokens(set_up.loaded, {key: one for key, one in batch.items() if key not in PIXELS}, NEW)
+        answer.new_tokens(set_up.loaded, {key: one for key, one in batch.items() if key not in replay.PIXELS}, NEW)
