@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.metrics.text import is_number
 from vlmscope.world import labels
 from vlmscope.world.document import TITLES
 
@@ -32,15 +33,6 @@ class WordFilter(NamedTuple):
         """Whether a piece, without case and blanks, is a word or a number."""
         word = piece.strip().lower()
         return (word in self.words and len(word) >= LEAST and word not in self.stops) or is_number(word)
-
-
-def is_number(word: str) -> bool:
-    """Whether Python reads a text as a number: "7", "3.5" and "1e5", but also "nan" and "inf"."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def word_filter(words: str = "", stops: str = "") -> WordFilter:
