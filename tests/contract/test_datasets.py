@@ -12,10 +12,18 @@ from vlmscope import samples
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.world.draw import draw, frames
+from vlmscope.world.objects import EVERYDAY
+from vlmscope.world.words import is_there
 
 N_SCENES = 12
 SEEDS = range(500_000, 500_000 + N_SCENES)
-CASES = [(kind, split) for kind in base.kinds() for split in base.load(kind).SPLITS]
+# A benchmark without a domain cannot be drawn (mm_safetybench).
+DRAWN = [kind for kind in base.kinds() if base.load(kind).DOMAIN]
+CASES = [(kind, split) for kind in DRAWN for split in base.load(kind).SPLITS]
+# Several rows of one picture.
+MANY = ("vqav2_questions", "visual_genome", "pope")
+# Questions that are asked as they are.
+BARE = ("pope", "coco_objects")
 LOSSLESS = {".png", ".tif", ".parquet"}
 
 
@@ -37,7 +45,11 @@ def answer_of(module, sample):
     if module.DOMAIN == "ad":
         return answer.lower().removesuffix(".")
     if is_captions(module):
-        return answer["caption"]
+        return answer["caption"] if "caption" in answer else answer["captions"][0]
+    if kind_of(module) in MANY:
+        return answer["answer" if kind_of(module) == "pope" else "choice"]
+    if is_objects(module):
+        return sorted((one["class"], one["area"]) for one in answer["objects"])
     return {"rs": lambda: answer["answer"], "com": lambda: answer[0]["answer"], "doc": lambda: answer[0]}[
         module.DOMAIN
     ]()
@@ -48,8 +60,25 @@ def is_captions(module):
     return hasattr(module, "QUERY")
 
 
+def is_objects(module):
+    """Whether pictures have lists of objects in place of answers."""
+    return module.LABEL == "COCO objects"
+
+
+def kind_of(module):
+    return module.__name__.rpartition(".")[2]
+
+
 def facts(module, scene):
     """Questions about a scene with their answers."""
+    if kind_of(module) == "visual_genome":
+        return {(module.QUERY, phrase) for phrase, _ in module.phrases(scene)}
+    if kind_of(module) == "pope":
+        present = {thing.name for k, thing in enumerate(scene.things, 1) if (scene.mask == k).any()}
+        return {(one.text, one.answer) for one in (is_there(name, name in present) for name in EVERYDAY)}
+    if is_objects(module):
+        areas = [(thing.name, int((scene.mask == k).sum())) for k, thing in enumerate(scene.things, start=1)]
+        return [(next(iter(module.asked(scene)), ""), sorted(one for one in areas if one[1]))]
     if is_captions(module):
         return {(module.QUERY, scene.caption)}
     return {(asked.text, asked.answer) for asked in scene.questions}
@@ -86,7 +115,8 @@ def test_rows_are_those_of_the_official_loader(written):
         assert [one.index for one in read] == list(range(len(read)))
         assert len({one.group for one in read}) == len(read) // twice
     else:
-        assert len(read) == len(scenes) == len({one.images for one in read})
+        assert len({one.images for one in read}) == len(scenes)
+        assert (len(read) > len(scenes)) == (kind_of(module) in MANY)
         assert all(one.group == one.sample for one in read)
     assert len({one.sample for one in read}) == len(read)
     if module.DOMAIN in ("rs", "com", "doc"):
@@ -121,7 +151,7 @@ def test_prompts(written):
     assert module.prompt(one, "simple") == f"<image>\n{one.question}"
     full = module.prompt(one, "full")
     assert full.startswith("<image>\n") and one.question in full
-    assert (full == module.prompt(one, "simple")) == is_captions(module)
+    assert (full == module.prompt(one, "simple")) == (is_captions(module) or kind_of(module) in BARE)
     with pytest.raises(VlmscopeError, match="prompt style"):
         module.prompt(one, "verbose")
 
@@ -144,7 +174,8 @@ def tables_of(module, root, split, tmp_path):
     """A copy of the written folder and the tables in it."""
     shutil.copytree(root, tmp_path / "copy")
     found = sorted(path for path in (tmp_path / "copy").rglob("*") if path.suffix in (".json", ".csv", ".parquet"))
-    return tmp_path / "copy", [path for path in found if not path.name.startswith(("captions", "instances"))]
+    beside = "captions" if is_objects(module) else ("captions", "instances")
+    return tmp_path / "copy", [path for path in found if not path.name.startswith(beside)]
 
 
 @pytest.mark.parametrize("harm", ["gone", "empty", "cut"])
