@@ -35,7 +35,7 @@ ROWS = (
     # Deviation: the sample table is itself a checked table of the store.
     {"samples"},
     # Deviation: logs and progress (session) serve captures and systems alike.
-    {"store", "world", "session"},
+    {"store", "world", "session", "selection"},
     {"errors"},
 )
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
