@@ -1,8 +1,10 @@
-# Checkpoints: a folder in the repository, a Hugging Face id, an official release, or a training recipe -> manifest.
+# Checkpoints: a folder in the repository, a Hugging Face id, an official release, a training recipe, or a fine-tune of
+# another model -> manifest.
 #
-# NEEDS     weights/ (folder), the network (hub), or CPU minutes (train)
-# MAKES     results/models/{model}/model.json      folder, family, revision, fingerprint
-# SETTINGS  models, judges
+# NEEDS     weights/ (folder), the network (hub), CPU minutes (train), or base and phrases (finetune)
+# MAKES     results/models/{model}/model.json              folder, family, revision, fingerprint
+#           results/models/{finetune}/finetuned.json       checkpoints below finetuned/, a folder for each kept step
+# SETTINGS  models, judges, finetunes
 
 
 rule model_fetch:
@@ -81,6 +83,36 @@ rule model_train:
         "../envs/gpu.yaml"
     script:
         "../scripts/model_train.py"
+
+
+rule model_finetune:
+    """Go on training a model on captions of one kind, and keep checkpoints on the way."""
+    input:
+        unpack(paths.finetune_files),
+    output:
+        "results/models/{finetune}/finetuned.json",
+    wildcard_constraints:
+        finetune=flow.one_of(cfg.finetunes),
+    log:
+        "logs/model_finetune/{finetune}.log",
+    benchmark:
+        "benchmarks/model_finetune/{finetune}.tsv"
+    params:
+        settings=paths.finetune_settings,
+        code=code(
+            "model_finetune",
+            "vlmscope.datasets.{learnt:finetune}",
+            "vlmscope.models.{taught:finetune}",
+            lookup=paths.kinds,
+        ),
+        folder="results/models/{finetune}/finetuned",
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=720, mem_gb=64, batch=4),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/model_finetune.py"
 
 
 rule model_resolve:

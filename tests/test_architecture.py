@@ -26,7 +26,8 @@ ROWS = (
     # Deviation: many edits over the same samples, and those that differ by row and position, lean on the single ones.
     {"sweep", "pushes", "replay"},
     # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
-    {"edits", "lens"},
+    # Deviation: fine-tunes take their batches from captures and their prompts from the readers of datasets.
+    {"edits", "lens", "finetune"},
     {"capture", "metrics", "stats", "meta"},
     # Deviation: the manifest of official files is written by the drawn world and by the readers of datasets.
     {"raw"},
@@ -41,7 +42,8 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|edits\.py|pushes\.py|replay\.py|sweep\.py|lens\.py|store/(weights|tensors|torch_files)\.py"
+    r"vlmscope/(models/|capture/|finetune/|edits\.py|pushes\.py|replay\.py|sweep\.py|lens\.py"
+    r"|store/(weights|tensors|torch_files)\.py"
     r"|multimodal_sae/(sae|train)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"

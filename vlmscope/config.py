@@ -20,8 +20,9 @@ from pydantic import (
 )
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.settings import llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_vlms
+from vlmscope.settings import finetunes, llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_vlms
 from vlmscope.settings.base import Name, Section
+from vlmscope.settings.finetunes import Finetune
 from vlmscope.settings.llava_interp import LlavaInterp
 from vlmscope.settings.mm_neurons import MMNeurons
 from vlmscope.settings.mmneuron import MMNeuron
@@ -50,13 +51,19 @@ class Model(Section):
 
     family: Name = Field(description="module in vlmscope/models that knows this architecture")
     label: str = Field(description="name printed in tables")
-    source: Literal["folder", "hub", "official", "train"] = Field(
+    source: Literal["folder", "hub", "official", "train", "finetune"] = Field(
         "folder",
-        description="weights on disk; of a Hugging Face id; those of its authors' own layout, converted here; or "
-        "trained here by the recipe",
+        description="weights on disk; of a Hugging Face id; those of its authors' own layout, converted here; "
+        "trained here by the recipe; or a fine-tune made here",
     )
-    checkpoint: str = Field("", description="folder (relative to the repository) or Hugging Face id")
-    revision: str = Field("", description="commit, tag or branch (source: hub or official)")
+    checkpoint: str = Field(
+        "", description="folder (relative to the repository), Hugging Face id, recipe, or name of a fine-tune"
+    )
+    revision: str = Field(
+        "",
+        description="commit, tag or branch (source: hub or official); step of the checkpoint, empty for the last "
+        "(source: finetune)",
+    )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the forward pass")
     quantize: Literal["none", "8bit", "4bit"] = Field(
         "none", description="pack the weights with bitsandbytes, which has to be installed (GPU only)"
@@ -172,6 +179,7 @@ class Config(Section):
     judges: dict[Name, Judge] = Field(description="catalogue of judges for free answers")
     datasets: dict[Name, Dataset] = Field(description="catalogue of benchmarks")
     captures: dict[Name, Capture] = Field(description="catalogue of recording runs")
+    finetunes: dict[Name, Finetune] = Field({}, description="catalogue of fine-tunes of those models")
     mmneuron: MMNeuron = Field(description="system 1: domain-specific neurons")
     mm_neurons: MMNeurons = Field(MMNeurons(), description="system 2: neurons that write a caption's words")
     xl_vlms: XLVLMs = Field(XLVLMs(), description="system 3: concepts, how they shift, and steering")
@@ -193,12 +201,13 @@ def _unknown_names(config: Config) -> list[str]:
         for name in capture.data
     ]
     wanted += mmneuron.names(config) + mm_neurons.names(config) + xl_vlms.names(config)
-    wanted += multimodal_sae.names(config) + llava_interp.names(config)
+    wanted += multimodal_sae.names(config) + llava_interp.names(config) + finetunes.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
         if name not in known
     ]
+    problems += finetunes.problems(config)
     return problems + mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
 
 
@@ -224,7 +233,8 @@ def _default_tree() -> dict[str, Any]:
         "models": {
             name: {"family": family, "label": label, "checkpoint": f"weights/{name}"}
             for name, (family, label) in _EMBEDDED.items()
-        },
+        }
+        | finetunes.MODELS,
         "judges": {"lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"}},
         "datasets": {
             "ad": {"kind": "lingoqa", "options": {"frames": "middle"}, "limit": {"train": 240, "val": 260}},
@@ -263,6 +273,7 @@ def _default_tree() -> dict[str, Any]:
                 ],
             },
         },
+        "finetunes": finetunes.DEFAULT,
         "mmneuron": mmneuron.DEFAULT,
         "mm_neurons": mm_neurons.DEFAULT,
         "xl_vlms": xl_vlms.DEFAULT,

@@ -42,6 +42,8 @@ class Paths:
             "kind": {name: one.kind for name, one in config.datasets.items()},
             "family": {name: one.family for name, one in config.models.items()},
             "recipe": {name: one.body for name, one in RECIPES.items()},
+            "taught": {name: config.models[one.base].family for name, one in config.finetunes.items()},
+            "learnt": {name: config.datasets[one.data].kind for name, one in config.finetunes.items()},
         }
 
     def datasets(self, source: str) -> list[str]:
@@ -80,6 +82,9 @@ class Paths:
         model = self.config.models[wildcards.model]
         if model.source == "train":
             return f"results/models/{model.checkpoint}/trained"
+        if model.source == "finetune":
+            step = model.revision or self.config.finetunes[model.checkpoint].kept()[-1]
+            return f"results/models/{model.checkpoint}/finetuned/{step}"
         below = {"hub": "hub", "official": "converted"}
         return (
             model.checkpoint if model.source == "folder" else f"results/models/{wildcards.model}/{below[model.source]}"
@@ -99,7 +104,24 @@ class Paths:
             return [f"results/models/{wildcards.model}/{made}.json"]
         if model.source == "train":
             return [f"results/models/{model.checkpoint}/trained/model.safetensors"]
+        if model.source == "finetune":
+            return [f"results/models/{model.checkpoint}/finetuned.json"]
         return [str(path) for path in sorted(checkpoint_folder(model.checkpoint).glob("*.safetensors"))]
+
+    def finetune_files(self, wildcards: Wildcards) -> dict[str, str]:
+        """What a fine-tune reads: manifest of its base, manifest and samples of its dataset."""
+        one = self.config.finetunes[wildcards.finetune]
+        return {
+            "model": f"results/models/{one.base}/model.json",
+            "raw": f"results/data/{one.data}/raw.json",
+            "samples": f"results/data/{one.data}/{one.split}.parquet",
+        }
+
+    def finetune_settings(self, wildcards: Wildcards) -> str:
+        """How a fine-tune learns, with the format of its dataset, as canonical JSON."""
+        one = self.config.finetunes[wildcards.finetune]
+        told = one.model_dump(mode="json", exclude={"base", "data", "split"})
+        return digest_ready({**told, "saves": one.kept(), "kind": self.config.datasets[one.data].kind})
 
     def capture_samples(self, wildcards: Wildcards) -> str:
         """Sample table behind a capture."""

@@ -44,7 +44,7 @@ def check(targets: Iterable[str], config: Config) -> None:
         "page": [str(number) for number in range(config.mmneuron.lens.shown)],
     }
     for target in targets:
-        weights = {**config.models, **config.judges, **RECIPES}
+        weights = {**config.models, **config.judges, **config.finetunes, **RECIPES}
         known["model"] = weights if target.startswith("results/models/") else config.models
         for kind, name in _names_in(target).items():
             if name not in known[kind]:
