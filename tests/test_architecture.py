@@ -42,9 +42,8 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/(models/|capture/|finetune/|edits\.py|pushes\.py|replay\.py|sweep\.py|lens\.py"
-    r"|store/(weights|tensors|torch_files)\.py"
-    r"|multimodal_sae/(sae|train)\.py"
+    r"vlmscope/((models|capture|finetune)/|(edits|pushes|replay|sweep|lens)\.py|store/(weights|tensors|torch_files)\.py"
+    r"|multimodal_sae/(sae|sparse|select|checkpoint|train)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
