@@ -249,6 +249,7 @@ def _default_tree() -> dict[str, Any]:
                 "scenes": {"train": 160, "val": 80},
                 "limit": {"train": 160, "val": 80},
             },
+            "objects": {"kind": "coco_objects", "scenes": {"train": 240, "val": 40}},
         },
         "captures": {
             "domain_counts": {

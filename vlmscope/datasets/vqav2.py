@@ -54,12 +54,16 @@ def write(scenes: Sequence[Scene], root: Path, split: str) -> list[Path]:
     asked = [(scene, k, question) for scene in scenes for k, question in enumerate(scene.questions)]
     questions = [_question(*one) for one in asked]
     annotations = [_annotation(*one) for one in asked]
-    coco = {"info": {}, "licenses": [], "images": [_image(scene, split) for scene in scenes]}
+    coco = {
+        "info": {},
+        "licenses": [],
+        "images": [image(scene, Path(_picture(split, scene.seed)).name) for scene in scenes],
+    }
     contents = {
         f"v2_OpenEnded_mscoco_{split}2014_questions": {**head, "questions": questions},
         f"v2_mscoco_{split}2014_annotations": {**head, "annotations": annotations},
         f"captions_{split}2014": {**coco, "annotations": [_caption(scene) for scene in scenes]},
-        f"instances_{split}2014": {**coco, "annotations": _instances(scenes), "categories": _categories()},
+        f"instances_{split}2014": {**coco, "annotations": instances(scenes), "categories": categories()},
     }
     return pictures + [base.write_json(content, root / f"{stem}.json") for stem, content in contents.items()]
 
@@ -136,9 +140,9 @@ def _answer_type(answer: str) -> str:
     return "number" if answer.isdigit() else "other"
 
 
-def _image(scene: Scene, split: str) -> dict[str, Any]:
+def image(scene: Scene, name: str) -> dict[str, Any]:
+    """What COCO says of a picture with this file name."""
     height, width = scene.image.shape[:2]
-    name = Path(_picture(split, scene.seed)).name
     return {"id": scene.seed, "file_name": name, "width": width, "height": height}
 
 
@@ -146,11 +150,12 @@ def _caption(scene: Scene) -> dict[str, Any]:
     return {"id": scene.seed, "image_id": scene.seed, "caption": scene.caption}
 
 
-def _categories() -> list[dict[str, Any]]:
+def categories() -> list[dict[str, Any]]:
+    """The classes of all drawn things as COCO lists them."""
     return [{"id": k, "name": name, "supercategory": "drawn"} for k, name in enumerate(OBJECTS, start=1)]
 
 
-def _instances(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+def instances(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
     """One entry per thing that can be seen; a thing that others cover whole has none."""
     return [
         {
