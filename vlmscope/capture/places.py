@@ -1,8 +1,6 @@
 """Which positions of a batch a take looks at."""
 
-import re
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 from vlmscope.capture.plan import Take
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded
+from vlmscope.store import spelling
 
 
 def chosen(loaded: Loaded, take: Take, batch: Batch) -> Tensor:
@@ -67,20 +66,9 @@ def _before_words(tokenizer: Any, words: Sequence[str], batch: Batch) -> Tensor:
 
 
 def word_starts(tokenizer: Any, tokens: Sequence[int], words: Sequence[str]) -> list[int]:
-    """Tokens at which one of the words begins in the text that they make.
+    """Tokens at which one of the words begins in the text that they make (`spelling.word_starts`)."""
 
-    A word counts as a whole, whatever its case and however many tokens it takes; the token is the one that holds its
-    first letter, so a piece that is a space alone does not count [differs: xl_vlms.md 8 #1, #2, #3].
-    """
-    # Text up to and with each token: pieces alone may decode to other texts.
-    read = [
-        tokenizer.decode(tokens[: place + 1], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        for place in range(len(tokens))
-    ]
-    if not read:
-        return []
-    # Half a character decodes to a mark that the next token takes back; ends must not fall.
-    ends = list(accumulate(map(len, read), max))
-    choice = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    found = re.finditer(rf"(?<!\w)(?:{choice})(?!\w)", read[-1], flags=re.IGNORECASE)
-    return sorted({next(k for k, end in enumerate(ends) if end > match.start()) for match in found})
+    def read(part: Sequence[int]) -> str:
+        return tokenizer.decode(part, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    return spelling.word_starts(read, tokens, words)
