@@ -39,6 +39,7 @@ rule mm_neurons_similarities:
         "benchmarks/mm_neurons_similarities/{model}.tsv"
     params:
         settings=settings(
+            ends="mm_neurons.measures.ends",
             references="mm_neurons.measures.references",
             texts="mm_neurons.measures.texts",
             bertscore_layer="mm_neurons.measures.bertscore_layer",
@@ -77,6 +78,7 @@ rule mm_neurons_semantic:
     params:
         settings=settings(
             k="mm_neurons.measures.k",
+            ends="mm_neurons.measures.ends",
             references="mm_neurons.measures.references",
             texts="mm_neurons.measures.texts",
             **scoring,

@@ -88,6 +88,7 @@ def test_drawn_pictures_have_regions(measured):
         ("mm_neurons.measures.bootstrap=77", READING),
         ("mm_neurons.measures.k=[1, 3]", READING),
         ("mm_neurons.measures.m_images=[2]", {"cross", "measures"}),
+        ("mm_neurons.measures.ends=top", {"similarities", "semantic", "measures"}),
         ("mm_neurons.measures.texts=3", {"similarities", "semantic", "measures"}),
         ("mm_neurons.maps.percentile=90", {"sensitivity"}),
         ("mm_neurons.perturb.sigmas=[0.3]", set()),

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
+import torch
 
 from vlmscope.capture import batches, shard
 from vlmscope.datasets import base
-from vlmscope.mm_neurons import attribution, gradient, scores
+from vlmscope.mm_neurons import attribution, gradient, rank, scores
 from vlmscope.mm_neurons.gradient import Place
-from vlmscope.mm_neurons.lists import Entry, Neurons, write
+from vlmscope.mm_neurons.lists import Entry, write
 from vlmscope.mm_neurons.schemas import ATTRIBUTION, CAPTIONS, NOUNS
 from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
@@ -60,9 +61,9 @@ def of_batch(
         table = attribution.table(names, attribution.of(loaded, places, traced), attributed)
     entries = []
     for number, effect in gradient.effects(loaded, batch, places, traced, reduce):
-        values, spots = scores.best(effect.flatten(), keep)
-        units = effect.shape[1]
-        neurons = Neurons((spots // units).numpy(), (spots % units).numpy(), values.numpy())
+        place = places[number]
+        active = torch.stack([z.detach()[place.row, place.position].cpu() for z in traced.hidden])
+        neurons = rank.listed(*scores.best(effect.flatten(), keep), active)
         entries.append(Entry(*KIND, *names[number], neurons))
     return entries, table
 

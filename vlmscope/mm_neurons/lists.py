@@ -10,13 +10,13 @@ import numpy as np
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import hdf5
 
-FORMAT = "vlmscope.neurons/1"
+FORMAT = "vlmscope.neurons/2"
 # How neurons are ranked without a model; multi_token: only nouns of several tokens.
 METHODS = ("contribution", "contribution_negative", "activation", "random", "multi_token")
 # Activation and method; sample and noun.
 Kind = tuple[str, str]
 Key = tuple[str, str]
-TYPES = {"layer": np.uint8, "unit": np.uint16, "score": np.float32}
+TYPES = {"layer": np.uint8, "unit": np.uint16, "score": np.float32, "negative": np.bool_}
 # Nouns that wait for one write.
 BLOCK = 256
 CHUNK_BYTES = 1 << 20
@@ -25,14 +25,16 @@ CHUNK_BYTES = 1 << 20
 class Neurons(NamedTuple):
     """The neurons of one noun, best first.
 
-    layer   uint8   [k]
-    unit    uint16  [k]
-    score   float32 [k]
+    layer      uint8   [k]
+    unit       uint16  [k]
+    score      float32 [k]
+    negative   bool    [k]   whether the activation where the noun was written is below zero; None: none is
     """
 
     layer: np.ndarray
     unit: np.ndarray
     score: np.ndarray
+    negative: np.ndarray | None = None
 
 
 class Entry(NamedTuple):
@@ -87,7 +89,7 @@ class _Table:
             text = np.array([getattr(row, name) for row in rows], dtype=h5py.string_dtype())
             self._append(name, text)
         for name, kind in TYPES.items():
-            parts = [_fitting(getattr(row.neurons, name), name, kind) for row in rows]
+            parts = [_fitting(column(row.neurons, name), name, kind) for row in rows]
             if len({len(part) for part in parts}) > 1:
                 raise VlmscopeError("The lists of one method differ in length.", where=self.group.name)
             self._append(name, np.stack(parts) if parts else np.zeros((0, 0), kind))
@@ -111,6 +113,12 @@ class _Table:
             data = self.group[name]
             data.resize(len(data) + len(rows), axis=0)
             data[-len(rows) :] = rows
+
+
+def column(neurons: Neurons, name: str) -> np.ndarray:
+    """One of its parts, [k]."""
+    found = getattr(neurons, name)
+    return np.zeros(len(neurons.unit), np.bool_) if found is None else found
 
 
 def _fitting(values: np.ndarray, name: str, kind: type) -> np.ndarray:

@@ -125,21 +125,21 @@ def of_noun(
         scores.contribution(one, projected[token], precision)
         for one, token in zip(activations, target.tokens, strict=True)
     ]
-    score, units = parts[0].flatten(), parts[0].shape[1]
+    score, active = parts[0].flatten(), activations[0].float()
     if not torch.isfinite(score).all():
         raise VlmscopeError(
             f"The activations at '{target.noun}' of {target.sample} are not finite.",
             where="the capture behind mm_neurons",
             instead="models.*.dtype: bfloat16 or float32, which hold larger values than float16",
         )
-    yield "contribution", _listed(*scores.best(score, keep), units)
+    yield "contribution", listed(*scores.best(score, keep), active)
     negative, places = scores.best(-score, keep_others)
-    yield "contribution_negative", _listed(-negative, places, units)
-    yield "activation", _listed(*scores.best(activations[0].float().flatten(), keep_others), units)
+    yield "contribution_negative", listed(-negative, places, active)
+    yield "activation", listed(*scores.best(active.flatten(), keep_others), active)
     places = _drawn(len(score), keep_others, seed_of(seed, target.sample, target.noun))
-    yield "random", _listed(score[places], places, units)
+    yield "random", listed(score[places], places, active)
     if len(target.tokens) > 1:
-        yield "multi_token", _listed(*scores.best(torch.stack(parts).sum(0).flatten(), keep), units)
+        yield "multi_token", listed(*scores.best(torch.stack(parts).sum(0).flatten(), keep), active)
 
 
 def _drawn(count: int, k: int, seed: int) -> Tensor:
@@ -147,8 +147,14 @@ def _drawn(count: int, k: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:k]
 
 
-def _listed(values: Tensor, places: Tensor, units: int) -> Neurons:
-    return Neurons((places // units).numpy(), (places % units).numpy(), values.numpy())
+def listed(values: Tensor, places: Tensor, active: Tensor) -> Neurons:
+    """A list of neurons, counted through all layers, with their scores.
+
+    active   activations [L, I] where the noun's first token was written
+    """
+    units = active.shape[1]
+    negative = active.flatten()[places] < 0
+    return Neurons(*(one.numpy() for one in (places // units, places % units, values, negative)))
 
 
 def entries(

@@ -58,7 +58,8 @@ ATTRIBUTION = {
     "logit": pl.Float64,
 }
 
-# Likeness of a neuron's decoded words to a text; a neuron is numbered as in `sets`, scores of empty texts are null.
+# Likeness of a neuron's decoded words to a text; a neuron, or its lower end, is numbered as in `sets`. Scores of empty
+# texts are null.
 SIMILARITIES = {
     "neuron": pl.Int64,
     "ref": pl.String,

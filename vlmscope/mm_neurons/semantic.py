@@ -1,8 +1,10 @@
 """Do a word's neurons write words like it? (mm_neurons.md 6.1; ours). Notation as in `sets`.
 
 For every neuron of S(x, w, k) its decoded tokens are compared with a reference: the noun, the caption that holds it, or
-that of the dataset. Mean over neurons, then over the nouns of an image, then over images.
+that of the dataset. Mean over neurons, then over the nouns of an image, then over images. With `ends: signed` the
+tokens of a neuron that was active below zero are those at its lower end, which it raised; with `top` the upper ones.
     match_at_k    share of the neurons that have the noun, in any case and number, among their tokens
+    match_top     the same by the upper end alone, whatever `ends`
     match_token   share that have the very token that the noun was scored with; nouns of several pieces count too
 """
 
@@ -40,6 +42,10 @@ SEMANTIC = {
     "bertscore_by": pl.String,
     "moverscore_by": pl.String,
     "bleurt_by": pl.String,
+    "ends": pl.String,
+    "match_top": pl.Float64,
+    "top_low": pl.Float64,
+    "top_high": pl.Float64,
 }
 # One row per measure: all of `SEMANTIC`, and match_token; nouns: sets behind it.
 LONG = {
@@ -63,7 +69,7 @@ STAND_INS = {
 }
 # What decoded tokens are compared with, and the column that holds it.
 REFERENCES = {"noun": "noun", "caption": "caption", "dataset": "reference"}
-MATCHES = ("match_at_k", "match_token")
+MATCHES = ("match_at_k", "match_top", "match_token")
 
 
 def scorers(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -78,35 +84,34 @@ def scorers(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def writers(tokens: pl.DataFrame, nouns: Iterable[str]) -> dict[str, np.ndarray]:
-    """Noun -> numbers of the neurons that have it among their tokens, in any case and number; int64, ascending.
+    """Noun -> numbers of the ends of neurons that have it among their tokens, in any case and number.
 
-    tokens   `schemas.NEURON_TOKENS`
+    tokens    `schemas.NEURON_TOKENS`
+    returns   int64, ascending; see `sets.LOWER`
     """
-    top = tokens.filter(pl.col("end") == "top")
-    spelt = {text: forms(text) for text in top["token"].unique()}
+    spelt = {text: forms(text) for text in tokens["token"].unique()}
     found = {}
     for noun in set(nouns):
         wanted = forms(noun)
         texts = [text for text, known in spelt.items() if known & wanted]
-        found[noun] = _neurons(top.filter(pl.col("token").is_in(texts)))
+        found[noun] = _ends(tokens.filter(pl.col("token").is_in(texts)))
     return found
 
 
 def writers_of_tokens(tokens: pl.DataFrame, wanted: Iterable[int]) -> dict[int, np.ndarray]:
-    """Token -> numbers of the neurons that have it among their tokens; int64, ascending."""
-    top = tokens.filter((pl.col("end") == "top") & pl.col("token_id").is_in(set(wanted)))
-    parts = top.partition_by("token_id", as_dict=True)
-    return {token: _neurons(parts[token,]) if (token,) in parts else np.zeros(0, np.int64) for token in set(wanted)}
+    """Token -> numbers of the ends of neurons that have it among their tokens; int64, ascending."""
+    parts = tokens.filter(pl.col("token_id").is_in(set(wanted))).partition_by("token_id", as_dict=True)
+    return {token: _ends(parts[token,]) if (token,) in parts else np.zeros(0, np.int64) for token in set(wanted)}
 
 
-def _neurons(rows: pl.DataFrame) -> np.ndarray:
-    return np.unique(sets.number(rows["layer"], rows["unit"]))
+def _ends(rows: pl.DataFrame) -> np.ndarray:
+    return rows.select(sets.end()).to_series().unique().sort().to_numpy()
 
 
 def matches(chosen: Sets, having: Sequence[np.ndarray]) -> np.ndarray:
     """Whether each neuron of a row is one of those that count: float64 [row, keep].
 
-    having   per row, numbers of neurons
+    having   per row, numbers of ends
     """
     rows = [np.isin(row, one) for row, one in zip(chosen.neurons, having, strict=True)]
     return np.array(rows, dtype=np.float64).reshape(chosen.neurons.shape)
@@ -178,13 +183,13 @@ def rows(
     ]
 
 
-def wide(long: pl.DataFrame, by: Mapping[str, str]) -> pl.DataFrame:
+def wide(long: pl.DataFrame, by: Mapping[str, str], ends: str) -> pl.DataFrame:
     """Table `SEMANTIC` from `LONG`: a column per score; n is that of the match, or of the scores without one."""
     keys = ["method", "activation", "k", "ref"]
     found = []
     for part in long.partition_by(*keys, maintain_order=True):
         of = {row["measure"]: row for row in part.iter_rows(named=True)}
-        match = of.get("match_at_k", {})
+        match, top = of.get("match_at_k", {}), of.get("match_top", {})
         found.append(
             {
                 **{key: part[key][0] for key in keys},
@@ -194,6 +199,10 @@ def wide(long: pl.DataFrame, by: Mapping[str, str]) -> pl.DataFrame:
                 "ci_high": match.get("ci_high"),
                 "n": match.get("n", of.get("bertscore", {}).get("n")),
                 **{f"{name}_by": by[name] for name in SCORES},
+                "ends": ends,
+                "match_top": top.get("value"),
+                "top_low": top.get("ci_low"),
+                "top_high": top.get("ci_high"),
             }
         )
     return pl.DataFrame(found, schema=SEMANTIC)
@@ -205,7 +214,7 @@ def from_files(
     """Tables `SEMANTIC` and `LONG` of all activations and methods.
 
     paths      files of lists
-    settings   k, references, texts (neurons per noun whose texts were scored), bertscore, moverscore, bleurt,
+    settings   k, ends, references, texts (neurons per noun whose texts were scored), bertscore, moverscore, bleurt,
                bootstrap, seed
     """
     decoded, known = tables.read(tokens, NEURON_TOKENS), tables.read(similarities, SIMILARITIES)
@@ -215,14 +224,16 @@ def from_files(
     pieces = {(row["sample"], row["noun"]): row["token"] for row in kept.iter_rows(named=True)}
     texts = {row["sample"]: row for row in written.iter_rows(named=True)}
     every = {"sizes": settings["k"], "by": by, "draws": draws}
-    for kind, chosen in sets.read(paths, max(settings["k"])).items():
+    for kind, listed in sets.read(paths, max(settings["k"])).items():
+        chosen = listed.ends(settings["ends"])
         few = replace(chosen, neurons=chosen.best(settings["texts"]))
         for ref in settings["references"]:
             told = [{**texts[image], "noun": noun}[REFERENCES[ref]] for image, noun in few.keys]
             values = scored(few, told, known.filter(ref=ref).drop("ref"))
             if ref == "noun":
-                values["match_at_k"] = matches(chosen, [having[noun] for _, noun in chosen.keys])
+                said = [having[noun] for _, noun in chosen.keys]
+                values["match_at_k"], values["match_top"] = matches(chosen, said), matches(listed, said)
                 values["match_token"] = matches(chosen, [of_token[pieces[key]] for key in chosen.keys])
             found += rows(kind, ref, chosen.images, values, **every)
     long = sets.frame(found, LONG)
-    return wide(long, by), long
+    return wide(long, by, settings["ends"]), long

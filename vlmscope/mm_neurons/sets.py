@@ -4,7 +4,7 @@ Notation: S(x, w, k) the k best neurons of the noun w of image x, by one method 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ from vlmscope.mm_neurons.lists import Key, Kind, Neurons
 
 # Numbers of neurons: layer times this, plus unit; units of a list are 16-bit numbers.
 WIDTH = 1 << 16
+# What is added to the number of a neuron where its lower end is meant: the tokens that it lowers.
+LOWER = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Sets:
 
     keys      [row]   sample, and noun as it was written
     neurons   int64 [row, keep]   numbers of neurons, best first
+    negative  bool [row, keep]    whether they were active below zero; None: none was
     """
 
     keys: tuple[Key, ...]
     neurons: np.ndarray
+    negative: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -54,21 +58,44 @@ class Sets:
 
     def only(self, rows: np.ndarray) -> "Sets":
         """Some of the rows; `rows` bool [row]."""
-        return Sets(tuple(key for key, stays in zip(self.keys, rows, strict=True) if stays), self.neurons[rows])
+        keys = tuple(key for key, stays in zip(self.keys, rows, strict=True) if stays)
+        return Sets(keys, self.neurons[rows], None if self.negative is None else self.negative[rows])
+
+    def ends(self, ends: str) -> "Sets":
+        """With numbers of ends for numbers of neurons.
+
+        ends   top: what a neuron raises when it is active; signed: what it raised, the lower end of one that was
+               active below zero
+        """
+        if ends == "top" or self.negative is None:
+            return self
+        return replace(self, neurons=self.neurons + LOWER * self.negative)
 
 
 def of(found: Mapping[Key, Neurons]) -> Sets:
     """Sets from lists by sample and noun; of a noun that stands twice but for case, the first."""
-    rows: dict[Key, tuple[Key, np.ndarray]] = {}
+    rows: dict[Key, tuple[Key, Neurons]] = {}
     for (sample, noun), one in found.items():
-        rows.setdefault((sample, noun.casefold()), ((sample, noun), number(one.layer, one.unit)))
-    neurons = [one for _, one in rows.values()]
-    return Sets(tuple(key for key, _ in rows.values()), np.stack(neurons) if neurons else np.zeros((0, 0), np.int64))
+        rows.setdefault((sample, noun.casefold()), ((sample, noun), one))
+    if not rows:
+        return Sets((), np.zeros((0, 0), np.int64), np.zeros((0, 0), np.bool_))
+    keys, listed = zip(*rows.values(), strict=True)
+    return Sets(
+        keys,
+        np.stack([number(one.layer, one.unit) for one in listed]),
+        np.stack([lists.column(one, "negative") for one in listed]),
+    )
 
 
 def number(layers: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Numbers of neurons, int64."""
     return np.asarray(layers).astype(np.int64) * WIDTH + np.asarray(units)
+
+
+def end() -> pl.Expr:
+    """Number of a neuron's end, from a row of `schemas.NEURON_TOKENS`."""
+    own = pl.col("layer").cast(pl.Int64) * WIDTH + pl.col("unit")
+    return (own + pl.when(pl.col("end") == "bottom").then(LOWER).otherwise(0)).alias("neuron")
 
 
 def read(paths: Sequence[str], k: int) -> dict[Kind, Sets]:

@@ -1,6 +1,7 @@
 """How like a neuron's words are to a noun or a caption: text scores of every pair that a table asks for, each once.
 
-A neuron's text is what its output weights raise most: decoded tokens joined by blanks, empty ones left out. Scores are
+A neuron's text is what its output weights raise most: decoded tokens joined by blanks, empty ones left out; with `ends:
+signed` what they lower most where the neuron was active below zero. Scores are
 those of models in local folders. Without a folder there is an offline stand-in, in the same column and named in every
 table that it feeds: it takes the model's own input embeddings of single tokens instead of a scoring model.
 """
@@ -40,15 +41,17 @@ class Pairs(NamedTuple):
     rows: np.ndarray
 
 
-def wanted(paths: Sequence[str], captions: pl.DataFrame, references: Sequence[str], k: int) -> pl.DataFrame:
+def wanted(paths: Sequence[str], captions: pl.DataFrame, references: Sequence[str], k: int, ends: str) -> pl.DataFrame:
     """Pairs of the k best neurons of every noun with its references: neuron, ref, reference; each pair once.
 
     paths   files of lists
+    ends    see `Sets.ends`
     """
     said = {row["sample"]: row for row in captions.iter_rows(named=True)}
     columns = ("neuron", "ref", "reference")
     parts = [pl.DataFrame(schema={name: SIMILARITIES[name] for name in columns})]
-    for chosen in sets.read(paths, k).values():
+    for listed in sets.read(paths, k).values():
+        chosen = listed.ends(ends)
         for ref in references:
             texts = [{**said[sample], "noun": noun}[REFERENCES[ref]] for sample, noun in chosen.keys]
             told = pl.Series(texts, dtype=pl.String).gather(np.repeat(np.arange(len(chosen)), chosen.keep))
@@ -58,15 +61,14 @@ def wanted(paths: Sequence[str], captions: pl.DataFrame, references: Sequence[st
 
 
 def words(tokens: pl.DataFrame) -> pl.DataFrame:
-    """Decoded tokens of every neuron, best first, without empty ones: neuron, ids, texts.
+    """Decoded tokens of both ends of every neuron, best first, without empty ones: neuron, ids, texts.
 
     tokens   `schemas.NEURON_TOKENS`
     """
-    top = tokens.filter((pl.col("end") == "top") & (pl.col("token").str.strip_chars() != ""))
-    number = pl.col("layer").cast(pl.Int64) * sets.WIDTH + pl.col("unit")
     return (
-        top.sort("layer", "unit", "rank")
-        .group_by(number.alias("neuron"), maintain_order=True)
+        tokens.filter(pl.col("token").str.strip_chars() != "")
+        .sort("end", "layer", "unit", "rank")
+        .group_by(sets.end(), maintain_order=True)
         .agg(ids="token_id", texts=pl.col("token").str.strip_chars())
     )
 
@@ -166,9 +168,9 @@ def from_files(
     """Scores of all pairs that the tables of the semantic measure ask for.
 
     paths      files of lists
-    settings   references, texts (neurons per noun), bertscore, bertscore_layer, moverscore, bleurt
+    settings   ends, references, texts (neurons per noun), bertscore, bertscore_layer, moverscore, bleurt
     """
-    pairs = wanted(paths, tables.read(captions, CAPTIONS), settings["references"], settings["texts"])
+    pairs = wanted(paths, tables.read(captions, CAPTIONS), settings["references"], settings["texts"], settings["ends"])
     log.info("scores by %s", scorers(settings))
     scores = Scorers(settings, *stand_in(model), device=device)
     return table(pairs, words(tables.read(tokens, NEURON_TOKENS)), scores)

@@ -84,6 +84,11 @@ class Measures(Section):
     references: list[Literal["noun", "caption", "dataset"]] = Field(
         ["noun", "caption"], min_length=1, description="what decoded tokens are compared with"
     )
+    ends: Literal["signed", "top"] = Field(
+        "signed",
+        description="which decoded tokens count; signed: those that the neuron raised, the lower end where it was "
+        "active below zero; top: the upper end in any case, as released",
+    )
     texts: int = Field(10, ge=1, description="best neurons per noun whose decoded words are scored as texts")
     bertscore: str = Field("", description="folder of the scoring model; empty: an offline stand-in, named so")
     bertscore_layer: int = Field(17, ge=0, description="hidden state that is compared; 17 for roberta-large")

@@ -12,11 +12,17 @@ RECIPE = {"keep": 3}
 def neurons(seed=0, k=3):
     drawn = np.random.default_rng(seed)
     score = np.sort(drawn.standard_normal(k)).astype(np.float32)[::-1]
-    return Neurons(drawn.integers(0, 40, k), drawn.integers(0, 13824, k), score)
+    return Neurons(drawn.integers(0, 40, k), drawn.integers(0, 13824, k), score, drawn.random(k) < 0.5)
 
 
 def entries(count, method="contribution"):
     return [Entry("act_fn", method, f"sbu-train-{number}", "dog/cät", neurons(number)) for number in range(count)]
+
+
+def test_a_list_that_says_nothing_of_signs_has_none_below_zero(tmp_path):
+    given = [Entry("act_fn", "contribution", "a", "dog", neurons()._replace(negative=None))]
+    lists.write(tmp_path / "a.h5", given, RECIPE)
+    assert lists.read(tmp_path / "a.h5", "act_fn", "contribution")["a", "dog"].negative.tolist() == [False] * 3
 
 
 @pytest.mark.parametrize("count", [1, 5, lists.BLOCK, lists.BLOCK + 1, 3 * lists.BLOCK])

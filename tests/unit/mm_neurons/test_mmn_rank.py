@@ -100,6 +100,9 @@ def test_nouns_are_scored_at_their_own_position_with_their_own_token(work, manif
         wanted = (own[row] * weight[token]).flatten()
         np.testing.assert_allclose(found[key].score, wanted.sort(descending=True).values[:40], rtol=1e-6)
         np.testing.assert_allclose(wanted[places(found[key])], found[key].score, rtol=1e-6)
+        below = own[row].flatten()[places(found[key])] < 0
+        np.testing.assert_array_equal(found[key].negative, below)
+        assert below.any() and not below.all()
 
 
 def test_other_methods_rank_by_their_own_rule(work, manifest):

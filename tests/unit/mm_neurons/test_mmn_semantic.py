@@ -5,7 +5,7 @@ import pytest
 from vlmscope.mm_neurons import lists, semantic, sets
 from vlmscope.mm_neurons.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, NOUNS, SIMILARITIES
-from vlmscope.mm_neurons.sets import WIDTH, Sets
+from vlmscope.mm_neurons.sets import LOWER, WIDTH, Sets
 from vlmscope.stats import Draws
 from vlmscope.store import tables
 
@@ -17,13 +17,13 @@ WORDS = {
     (1, 0): ["car", "dog", "a", "b"],
     (1, 1): ["cats", "the", "c", "d"],
 }
-IDS = {text: 10 + k for k, text in enumerate(sorted({text for texts in WORDS.values() for text in texts}))}
+IDS = {text: 10 + k for k, text in enumerate(sorted({text for texts in WORDS.values() for text in texts} | {"bird"}))}
 TOKENS = pl.DataFrame(
     [
         (layer, unit, end, rank, IDS[text], text, 1.0)
         for end in ("top", "bottom")
         for (layer, unit), texts in WORDS.items()
-        for rank, text in enumerate(texts if end == "top" else ["dog"] * 4)
+        for rank, text in enumerate(texts if end == "top" else ["bird"] * 4)
     ],
     schema=NEURON_TOKENS,
     orient="row",
@@ -37,13 +37,18 @@ def test_a_noun_s_writers_have_it_in_any_case_and_number():
         "dog": [A, C],
         "Cats": [B, D],
         "car": [C],
-        "bird": [],
+        "bird": [LOWER + end for end in (A, B, C, D)],
     }
 
 
 def test_a_token_s_writers_have_exactly_it():
-    found = semantic.writers_of_tokens(TOKENS, [IDS["dog"], IDS[" Dogs"], 999])
-    assert {token: one.tolist() for token, one in found.items()} == {IDS["dog"]: [A, C], IDS[" Dogs"]: [A], 999: []}
+    found = semantic.writers_of_tokens(TOKENS, [IDS["dog"], IDS[" Dogs"], IDS["bird"], 999])
+    assert {token: one.tolist() for token, one in found.items()} == {
+        IDS["dog"]: [A, C],
+        IDS[" Dogs"]: [A],
+        IDS["bird"]: [LOWER + end for end in (A, B, C, D)],
+        999: [],
+    }
 
 
 CHOSEN = Sets((("a", "dog"), ("a", "cat"), ("b", "Dog")), np.array([[A, B, C], [C, B, D], [B, D, A]]))
@@ -130,7 +135,7 @@ def files(tmp_path):
 
 
 SETTINGS = {
-    **{"k": [1, 3], "references": ["noun", "dataset"], "texts": 2, "bootstrap": 100, "seed": 0},
+    **{"k": [1, 3], "ends": "signed", "references": ["noun", "dataset"], "texts": 2, "bootstrap": 100, "seed": 0},
     **{"bertscore": "", "moverscore": "", "bleurt": ""},
 }
 
@@ -160,6 +165,20 @@ def test_tables_from_files(files):
     tokens = long.filter(measure="match_token", k=3, method="contribution")
     assert tokens["value"].to_list() == [pytest.approx((2 / 3 + 1 / 3) / 2 / 2 + (1 / 3) / 2)]
     assert table.filter(method="multi_token")["n"].to_list() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("ends", "matching"), [("signed", 1.0), ("top", 0.0)])
+def test_a_neuron_below_zero_writes_what_stands_at_its_lower_end(files, tmp_path, ends, matching):
+    path, made = tmp_path / "below.h5", files[1]
+    below = Neurons(np.array([0]), np.array([0]), np.ones(1, np.float32), np.array([True]))
+    lists.write(path, [Entry("act_fn", "contribution", "a", "bird", below)], {})
+    tokens = {"sample": "a", "noun": "bird", "tokens": [IDS["bird"]], "token": IDS["bird"], "status": "kept"}
+    tables.write(pl.DataFrame([tokens], schema=NOUNS), made["nouns"], NOUNS)
+    settings = {**SETTINGS, "k": [1], "references": ["noun"], "ends": ends}
+    table, long = semantic.from_files([str(path)], **made, settings=settings)
+    (row,) = table.iter_rows(named=True)
+    assert (row["ends"], row["match_at_k"], row["match_top"]) == (ends, matching, 0.0)
+    assert long.filter(measure="match_token")["value"].item() == matching
 
 
 def test_the_long_table_has_an_interval_for_every_measure(files):

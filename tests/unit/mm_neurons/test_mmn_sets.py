@@ -21,6 +21,15 @@ def test_a_noun_that_differs_only_by_case_stands_once_and_keeps_its_spelling():
     assert found.keep == 1
 
 
+def test_ends_follow_the_sign_only_when_they_are_asked_to():
+    one = neurons((0, 1), (2, 2))._replace(negative=np.array([False, True]))
+    found = sets.of({("a", "dog"): one, ("b", "cat"): neurons((1, 0), (0, 0))})
+    lower = sets.LOWER + 2 * sets.WIDTH + 2
+    assert found.ends("top").neurons.tolist() == found.neurons.tolist()
+    assert found.ends("signed").neurons.tolist() == [[1, lower], [sets.WIDTH, 0]]
+    assert found.only(np.array([True, False])).ends("signed").neurons.tolist() == [[1, lower]]
+
+
 def test_no_list_is_an_empty_set():
     found = sets.of({})
     assert (len(found), found.keep) == (0, 0)

@@ -9,7 +9,7 @@ from vlmscope.metrics.encoders import Contextual, OneLogit, Single
 from vlmscope.mm_neurons import lists, similarities
 from vlmscope.mm_neurons.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, SIMILARITIES
-from vlmscope.mm_neurons.sets import WIDTH
+from vlmscope.mm_neurons.sets import LOWER, WIDTH
 from vlmscope.models.load import describe
 from vlmscope.store import files, tables
 
@@ -33,12 +33,13 @@ NO_MODEL = {"bertscore": "", "bertscore_layer": 1, "moverscore": "", "bleurt": "
 
 def test_a_neuron_s_text_is_its_raised_tokens_without_empty_ones():
     found = similarities.words(TOKENS)
-    assert found.rows() == [(A, [1, 2], ["dog", "cat"]), (B, [3, 1, 1], ["red", "dog", "dog"])]
+    lower = [(LOWER + one, [3, 3, 3], ["red", "red", "red"]) for one in (A, EMPTY, B)]
+    assert found.rows() == [*lower, (A, [1, 2], ["dog", "cat"]), (B, [3, 1, 1], ["red", "dog", "dog"])]
 
 
 def test_pairs_are_those_of_the_best_neurons_each_once(tmp_path):
     one = Neurons(np.array([0, 2, 0], np.uint8), np.array([0, 7, 1], np.uint16), np.zeros(3, np.float32))
-    other = Neurons(one.layer[::-1], one.unit[::-1], one.score)
+    other = Neurons(one.layer[::-1], one.unit[::-1], one.score, np.array([True, False, False]))
     lists.write(
         tmp_path / "a.h5",
         [Entry("act_fn", "contribution", "x", "dog", one), Entry("act_fn", "random", "x", "dog", one)],
@@ -56,16 +57,12 @@ def test_pairs_are_those_of_the_best_neurons_each_once(tmp_path):
         schema=CAPTIONS,
     )
     paths = [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]
-    found = similarities.wanted(paths, captions, ["noun", "dataset"], 2)
+    found = similarities.wanted(paths, captions, ["noun", "dataset"], 2, "top")
     # Nobody captioned y in the dataset.
-    assert found.rows() == [
-        (A, "dataset", "pet"),
-        (B, "dataset", "pet"),
-        (EMPTY, "noun", "cat"),
-        (B, "noun", "cat"),
-        (A, "noun", "dog"),
-        (B, "noun", "dog"),
-    ]
+    pets, dogs = [(A, "dataset", "pet"), (B, "dataset", "pet")], [(A, "noun", "dog"), (B, "noun", "dog")]
+    assert found.rows() == [*pets, (EMPTY, "noun", "cat"), (B, "noun", "cat"), *dogs]
+    found = similarities.wanted(paths, captions, ["noun", "dataset"], 2, "signed")
+    assert found.rows() == [*pets, (B, "noun", "cat"), (LOWER + EMPTY, "noun", "cat"), *dogs]
 
 
 PAIRS = pl.DataFrame(
@@ -183,7 +180,7 @@ def test_files_give_the_table(tmp_path):
         model=str(model),
         tokens=str(tmp_path / "tokens.parquet"),
         captions=str(tmp_path / "captions.parquet"),
-        settings={**NO_MODEL, "references": ["noun"], "texts": 2},
+        settings={**NO_MODEL, "ends": "top", "references": ["noun"], "texts": 2},
     )
     assert found["bertscore"].to_list() == [pytest.approx(1, abs=1e-5), found["bertscore"][1]]
     assert found["bertscore"][1] < 0.9

@@ -200,7 +200,7 @@ class Reader:
         if not np.allclose(score[top[:, 0], top[:, 1]], given, rtol=CLOSE, atol=CLOSE_TO_ZERO):
             return None
         layer, unit = noun.neurons.T
-        return Neurons(layer, unit, score[layer, unit])
+        return Neurons(layer, unit, score[layer, unit], noun.activation[layer, unit] < 0)
 
     def _row(
         self, sample: table.Sample, one: nouns.Found, truth: Sequence[str] | None, right: bool, written: Sequence[int]
