@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import vectors
+from vlmscope.settings.xl_vlms import shift, vectors
+from vlmscope.settings.xl_vlms.shift import Shift
 from vlmscope.settings.xl_vlms.vectors import VectorSet
 
 
@@ -13,17 +14,18 @@ class XLVLMs(Section):
     """System 3."""
 
     sets: dict[Name, VectorSet] = Field({}, description="catalogue of vector sets: which states are looked at")
+    shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
 
 
 def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
     wanted: list[Reference] = [("run.xl_vlms", name, config.models, "models") for name in config.run.xl_vlms]
-    return wanted + vectors.names(config)
+    return wanted + vectors.names(config) + shift.names(config)
 
 
 def problems(config: Any) -> list[str]:
     """What else does not hold together."""
-    return vectors.problems(config)
+    return vectors.problems(config) + shift.problems(config)
 
 
-DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT}
+DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT, "shift": shift.DEFAULT}
