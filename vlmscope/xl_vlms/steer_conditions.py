@@ -1,0 +1,135 @@
+"""What is tried out on every question: a list of conditions, each one way to steer or none."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vlmscope.xl_vlms import dictionary, steering_files
+from vlmscope.xl_vlms import steering_vectors as directions
+from vlmscope.xl_vlms.steering_files import Source, Steering
+
+# Draws beyond the first are told apart by their number alone; the seed of a vector's random directions is the run's.
+KINDS = ("none", "vector", "gated", "random", "shuffled", "alpha", "layer", "tokens", "n", "pair")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to steer.
+
+    kind        none; vector; gated, only on questions near those of the vector; controls random and shuffled; what is
+                varied: alpha, layer, tokens, n; pair, from one concept to another
+    vector      its name; i-j for pairs
+    block       number of the decoder block behind which it is added
+    positions, start   as in `pushes.Push`; a start of 0 stands for the first position behind the picture
+    n           samples of base and of target; 0 for all
+    direction   float32 [D]; None for no steering
+    concepts    float32 [K, D] and bool [K], of gated ones
+    """
+
+    kind: str
+    vector: str = ""
+    block: int = -1
+    alpha: float = 0.0
+    positions: str = "all"
+    start: int = 0
+    draw: int = 0
+    n: int = 0
+    direction: np.ndarray | None = field(default=None, repr=False, compare=False)
+    concepts: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
+
+    def holds(self, states: np.ndarray) -> np.ndarray:
+        """Whether samples are steered, by the states that write their first token [sample, D]: bool [sample]."""
+        if self.concepts is None:
+            return np.full(len(states), self.direction is not None)
+        concepts, is_open = self.concepts
+        return is_open[directions.nearest(states, concepts)]
+
+
+def number(block: str) -> int:
+    """`block.31` -> 31."""
+    return int(block.removeprefix("block."))
+
+
+def planned(found: Mapping[str, Steering], settings: Mapping[str, Any], swept: bool) -> list[Condition]:
+    """Conditions of all vectors, no steering first; each once.
+
+    settings   vectors (xl_vlms.vectors) and steer (xl_vlms.steer)
+    swept      whether things are varied too
+    """
+    steer, every = settings["steer"], [Condition("none")]
+    for name, one in settings["vectors"].items():
+        if one["task"] == "caption":
+            continue
+        for module in one["modules"]:
+            every += _of_vector(name, found[name], module, steer)
+    if swept:
+        for name in steer["sweep"]["vectors"]:
+            every += _varied(name, found[name], settings["vectors"][name]["modules"][0], steer)
+    return every
+
+
+def _of_vector(name: str, made: Steering, module: str, steer: Mapping[str, Any]) -> Iterator[Condition]:
+    """The vector itself at every strength, gated where it has a gate, and its controls."""
+    block = steering_files.block_of(made, module, name)
+    place, vector = {"vector": name, "block": number(block), "positions": steer["positions"]}, made.vector[block]
+    for alpha in steer["alphas"]:
+        yield Condition("vector", **place, alpha=alpha, direction=vector)
+        if made.concepts:
+            gate = made.concepts[block], made.open[block]
+            yield Condition("gated", **place, alpha=alpha, direction=vector, concepts=gate)
+    drawn = {"random": directions.random_like(vector, steer["random"], steer["seed"])}
+    drawn |= {"shuffled": made.shuffled[block][: steer["shuffled"]]} if made.shuffled else {}
+    for kind, several in drawn.items():
+        for draw, one in enumerate(several):
+            for alpha in steer["control_alphas"]:
+                yield Condition(kind, **place, alpha=alpha, draw=draw, direction=one)
+
+
+def _varied(name: str, made: Steering, module: str, steer: Mapping[str, Any]) -> Iterator[Condition]:
+    """One thing at a time, at strength 1 and the first of the vector's modules."""
+    sweep, block = steer["sweep"], steering_files.block_of(made, module, name)
+    place, usual = {"vector": name, "block": number(block)}, {"positions": steer["positions"]}
+    for alpha in sweep["alphas"]:
+        yield Condition("alpha", **place, **usual, alpha=alpha, direction=made.vector[block])
+    for other, vector in made.vector.items():
+        yield Condition("layer", name, number(other), 1.0, **usual, direction=vector)
+    for positions in sweep["positions"]:
+        start = sweep["start"] if positions == "from" else 0
+        yield Condition("tokens", **place, positions=positions, start=start, alpha=1.0, direction=made.vector[block])
+    for n, by_block in made.fewer.items():
+        for draw, one in enumerate(by_block[block]):
+            yield Condition("n", **place, **usual, alpha=1.0, n=n, draw=draw, direction=one)
+
+
+def pairs(source: Source, settings: Mapping[str, Any]) -> list[Condition]:
+    """From every concept of a set to every other.
+
+    settings   xl_vlms.steer
+    """
+    own = settings["directions"]
+    block = _known_block(source, own["set"], own["module"])
+    values = source.whole(own["set"], block).values
+    concepts = dictionary.fit(values, "kmeans", own["k"], seed=settings["seed"]).concepts
+    shifts = directions.pairs(concepts)
+    return [
+        Condition("pair", f"{i}-{j}", number(block), own["alpha"], settings["positions"], direction=shifts[i, j])
+        for i in range(len(shifts))
+        for j in range(len(shifts))
+        if i != j
+    ]
+
+
+def _known_block(source: Source, name: str, module: str) -> str:
+    made = Steering(dict.fromkeys(source.blocks(name)), {}, {}, {}, {}, {"layers": source.layers(name)})
+    return steering_files.block_of(made, module, source.sets[name])
+
+
+def by_block(every: Sequence[Condition]) -> dict[int, list[int]]:
+    """Numbers of the conditions by the block they steer behind; those without steering stand with the last block."""
+    last = max((one.block for one in every), default=-1)
+    found: dict[int, list[int]] = {}
+    for place, one in enumerate(every):
+        found.setdefault(last if one.direction is None else one.block, []).append(place)
+    return found
