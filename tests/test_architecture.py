@@ -24,7 +24,7 @@ ROWS = (
     {"settings"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
     # Deviation: many edits over the same samples, and those that differ by row and position, lean on the single ones.
-    {"sweep", "pushes", "replay"},
+    {"sweep", "pushes", "blocking", "replay"},
     # Deviation: edits and lenses share the hooks' way to find a module (capture.taps): one step above capture.
     # Deviation: fine-tunes take their batches from captures and their prompts from the readers of datasets.
     {"edits", "lens", "finetune"},
@@ -36,7 +36,7 @@ ROWS = (
     # Deviation: the sample table is itself a checked table of the store.
     {"samples"},
     # Deviation: logs and progress (session) serve captures and systems alike.
-    {"store", "world", "session"},
+    {"store", "world", "session", "orders"},
     # Deviation: words are looked for in texts of samples and in what tokens spell (store.spelling).
     {"selection"},
     {"errors"},
@@ -44,7 +44,10 @@ ROWS = (
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
-    r"vlmscope/((models|capture|finetune)/|(edits|pushes|replay|sweep|lens)\.py|store/(weights|tensors|torch_files)\.py"
+    r"vlmscope/((models|capture|finetune)/|(edits|pushes|replay|blocking|sweep|lens)\.py"
+    r"|store/(weights|tensors|torch_files)\.py"
+    # Deviation: read states, gradients and answers during their own passes.
+    r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens)\.py"
     r"|multimodal_sae/(sae|sparse|select|checkpoint|train)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"

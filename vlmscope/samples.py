@@ -1,7 +1,7 @@
 """The sample table: one row per question about a picture, the same columns for every benchmark."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -118,3 +118,29 @@ def picture(sample: Sample, root: Path) -> Image.Image:
 def read(path: str | Path) -> list[Sample]:
     """The samples of a table on disk, order kept."""
     return rows(tables.read(path, SCHEMA))
+
+
+def size(reference: str, root: Path) -> tuple[int, int]:
+    """Width and height in pixels, read from the header alone."""
+    try:
+        # Opening parses the header; pixels would be decoded on first use.
+        with Image.open(root / reference) as picture:
+            return picture.size
+    except OSError as error:
+        raise VlmscopeError(
+            f"The picture {reference} cannot be read: {error}",
+            where=str(root / reference),
+            instead="fetch this file again; it is damaged",
+        ) from error
+
+
+def joined_size(references: Sequence[str], root: Path) -> tuple[int, int]:
+    """Width and height in pixels of the pictures side by side."""
+    sizes = [size(reference, root) for reference in references]
+    if len({height for _, height in sizes}) > 1:
+        raise VlmscopeError(
+            f"Frames of different heights cannot stand side by side: {sizes}.",
+            where=str(root / references[0]),
+            instead="frames of one recording, or the option frames: middle",
+        )
+    return sum(width for width, _ in sizes), sizes[0][1]

@@ -1,13 +1,12 @@
-"""What the benchmarks have in common: orders, walks, reading and writing of official files.
+"""What the benchmarks have in common: walks, reading and writing of official files.
 
-A benchmark is a module of this folder; the folder is the list of them (house.md 8). Orders: mmneuron.md 5.
+A benchmark is a module of this folder; the folder is the list of them (house.md 8).
 """
 
 import importlib
 import json
 import logging
-import random
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,7 +16,7 @@ import polars as pl
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.samples import Sample
+from vlmscope.samples import Sample, joined_size
 from vlmscope.store.files import publish
 from vlmscope.world.scene import Scene
 
@@ -87,70 +86,12 @@ def load(kind: str) -> ModuleType:
     return importlib.import_module(f"{__package__}.{kind}")
 
 
-# --- orders -----------------------------------------------------------------------------------------------------------
-
-
-def table_order(n: int) -> np.ndarray:
-    """Row numbers, int64 [n], in the order of a table shuffled with seed 42 (LingoQA, PMC-VQA)."""
-    # The legacy generator is the one behind pandas `sample(frac=1, random_state=42)`.
-    return np.random.RandomState(42).permutation(n)
-
-
-def hub_order(n: int) -> np.ndarray:
-    """Row numbers, int64 [n], in the order of a hub dataset shuffled with seed 42 (DocVQA)."""
-    return np.random.default_rng(42).permutation(n)
-
-
-def list_order(items: Iterable[Item]) -> list[Item]:
-    """The items in the order of a Python list shuffled with seed 4 (RS-VQA, VQAv2)."""
-    shuffled = list(items)
-    random.Random(4).shuffle(shuffled)
-    return shuffled
-
-
-def first_per(numbered: Iterable[tuple[int, Item]], key: Callable[[Item], Hashable]) -> Iterator[tuple[int, Item]]:
-    """Only the first item of every picture; a picture counts as seen even when its file is missing."""
-    # Missing files are found later, on purpose: the released loaders mark the picture before they open it.
-    seen = set()
-    for index, item in numbered:
-        picture = key(item)
-        if picture not in seen:
-            seen.add(picture)
-            yield index, item
-
-
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def first_there(root: Path, references: Iterable[str]) -> str | None:
     """The first reference whose file exists; none when all are missing."""
     return next((reference for reference in references if (root / reference).is_file()), None)
-
-
-def size(reference: str, root: Path) -> tuple[int, int]:
-    """Width and height in pixels, read from the header alone."""
-    try:
-        # Opening parses the header; pixels would be decoded on first use.
-        with Image.open(root / reference) as picture:
-            return picture.size
-    except OSError as error:
-        raise VlmscopeError(
-            f"The picture {reference} cannot be read: {error}",
-            where=str(root / reference),
-            instead="fetch this file again; it is damaged",
-        ) from error
-
-
-def joined_size(references: Sequence[str], root: Path) -> tuple[int, int]:
-    """Width and height in pixels of the pictures side by side."""
-    sizes = [size(reference, root) for reference in references]
-    if len({height for _, height in sizes}) > 1:
-        raise VlmscopeError(
-            f"Frames of different heights cannot stand side by side: {sizes}.",
-            where=str(root / references[0]),
-            instead="frames of one recording, or the option frames: middle",
-        )
-    return sum(width for width, _ in sizes), sizes[0][1]
 
 
 def found(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from vlmscope import orders
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
@@ -75,8 +76,8 @@ def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iter
     base.check_split(split, SPLITS, name)
     # Questions alone are held in memory; pages (12.4 GB) are looked at when their turn comes.
     rows = [row for path in _paths(root, split) for row in _rows(path, root)]
-    numbered = ((rank, rows[k]) for rank, k in enumerate(base.hub_order(len(rows)).tolist()))
-    firsts = base.first_per(numbered, lambda row: row.page)
+    numbered = ((rank, rows[k]) for rank, k in enumerate(orders.hub_order(len(rows)).tolist()))
+    firsts = orders.first_per(numbered, lambda row: row.page)
     for item in _found(firsts, root, limit=limit, name=name):
         yield base.sample(item, name=name, split=split, question=item.row.question, answer=item.row.answers)
 

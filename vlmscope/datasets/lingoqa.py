@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from vlmscope import orders
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
@@ -48,7 +49,7 @@ def read(
     _check_option("frames", frames, FRAMES)
     table = _table(root, split, layout)
     # Rows become dictionaries one by one: the training tables hold 420,000 of them.
-    numbered = ((rank, table.row(row, named=True)) for rank, row in enumerate(base.table_order(len(table)).tolist()))
+    numbered = ((rank, table.row(row, named=True)) for rank, row in enumerate(orders.table_order(len(table)).tolist()))
 
     def pictures(row: dict[str, Any]) -> list[str | None]:
         places = [f"{row['folder']}/{frame}".lstrip("/") for frame in _picked(row["images"], frames)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from vlmscope import orders
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
@@ -33,13 +34,13 @@ def read(
     base.check_split(split, SPLITS, name)
     table = _table(root, split, repeat=official_repeat)
     # Shuffled first and thinned afterwards: repeating the table changes which question comes first.
-    order = base.table_order(len(table)).tolist()
+    order = orders.table_order(len(table)).tolist()
     numbered = ((row["number"], row) for row in (table.row(k, named=True) for k in order))
 
     def pictures(row: dict[str, Any]) -> list[str | None]:
         return [base.first_there(root, [f"{folder}/{row['Figure_path']}" for folder in FOLDERS])]
 
-    firsts = base.first_per(numbered, lambda row: row["Figure_path"])
+    firsts = orders.first_per(numbered, lambda row: row["Figure_path"])
     for item in base.found(firsts, pictures, root, limit=limit, name=name):
         row = item.row
         choices = [row[choice] or "" for choice in CHOICES]

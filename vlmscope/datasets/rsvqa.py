@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlmscope import orders
 from vlmscope.datasets import base
 from vlmscope.samples import Sample
 from vlmscope.world.scene import Scene
@@ -26,7 +27,7 @@ def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iter
     questions, answers = (base.entries(path, path.stem.rsplit("_", 1)[1], SOURCE) for path in paths)
     # Every file lists all questions; those of other splits are stubs and are dropped before the shuffle.
     active = [question for question in questions if _is_active(question, paths[0])]
-    firsts = base.first_per(enumerate(base.list_order(active)), lambda question: question["img_id"])
+    firsts = orders.first_per(enumerate(orders.list_order(active)), lambda question: question["img_id"])
 
     def pictures(question: dict[str, Any]) -> list[str | None]:
         return [base.first_there(root, [f"Data/{question['img_id']}{ending}" for ending in ENDINGS])]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmscope import orders
 from vlmscope.datasets import base
 from vlmscope.samples import Sample
 from vlmscope.world.labels import OBJECTS
@@ -29,7 +30,7 @@ def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iter
     questions = base.entries(path, "questions", SOURCE)
     for question in questions:
         base.need(question, ("image_id", "question", "question_id"), path, SOURCE)
-    firsts = base.first_per(enumerate(base.list_order(questions)), lambda question: question["image_id"])
+    firsts = orders.first_per(enumerate(orders.list_order(questions)), lambda question: question["image_id"])
 
     def pictures(question: dict[str, Any]) -> list[str | None]:
         return [base.first_there(root, [_picture(split, question["image_id"])])]

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from vlmscope import orders, samples
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 
@@ -25,27 +26,27 @@ def test_an_unknown_format_is_refused(kind):
 
 
 def test_orders_are_those_of_the_generators_of_the_released_loaders():
-    assert base.table_order(10).tolist() == [8, 1, 5, 0, 7, 2, 9, 4, 3, 6]
-    assert base.hub_order(5).tolist() == np.random.default_rng(42).permutation(5).tolist()
+    assert orders.table_order(10).tolist() == [8, 1, 5, 0, 7, 2, 9, 4, 3, 6]
+    assert orders.hub_order(5).tolist() == np.random.default_rng(42).permutation(5).tolist()
     expected = list("abcdef")
     random.Random(4).shuffle(expected)
-    assert base.list_order("abcdef") == expected
+    assert orders.list_order("abcdef") == expected
 
 
 def test_shuffling_leaves_its_input_alone():
     items = [3, 1, 2]
-    base.list_order(items)
+    orders.list_order(items)
     assert items == [3, 1, 2]
 
 
-@pytest.mark.parametrize("order", [base.table_order, base.hub_order])
+@pytest.mark.parametrize("order", [orders.table_order, orders.hub_order])
 def test_orders_of_nothing_and_one(order):
     assert order(0).tolist() == []
     assert order(1).tolist() == [0]
 
 
 def test_the_first_item_of_a_picture_stays_with_its_number():
-    assert list(base.first_per(enumerate("abcab"), str)) == [(0, "a"), (1, "b"), (2, "c")]
+    assert list(orders.first_per(enumerate("abcab"), str)) == [(0, "a"), (1, "b"), (2, "c")]
 
 
 def pictures(root, sizes):
@@ -79,7 +80,7 @@ def test_found_does_not_look_beyond_the_limit(tmp_path):
 def test_frames_of_different_heights_are_refused(tmp_path):
     pictures(tmp_path, {"a.png": (3, 2), "b.png": (3, 5)})
     with pytest.raises(VlmscopeError, match="different heights"):
-        base.joined_size(["a.png", "b.png"], tmp_path)
+        samples.joined_size(["a.png", "b.png"], tmp_path)
 
 
 def test_a_json_file_without_its_list_is_refused(tmp_path):
@@ -148,4 +149,4 @@ def test_lossless_pictures_keep_every_pixel(tmp_path, ending):
     path = base.write_picture(pixels, tmp_path / f"x{ending}")
     with Image.open(path) as picture:
         assert (np.asarray(picture) == pixels).all()
-    assert base.size(path.name, tmp_path) == (7, 5)
+    assert samples.size(path.name, tmp_path) == (7, 5)
