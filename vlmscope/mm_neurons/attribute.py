@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
-import torch
 
 from vlmscope.capture import batches, shard
 from vlmscope.datasets import base
@@ -61,9 +60,7 @@ def of_batch(
         table = attribution.table(names, attribution.of(loaded, places, traced), attributed)
     entries = []
     for number, effect in gradient.effects(loaded, batch, places, traced, reduce):
-        place = places[number]
-        active = torch.stack([z.detach()[place.row, place.position].cpu() for z in traced.hidden])
-        neurons = rank.listed(*scores.best(effect.flatten(), keep), active)
+        neurons = rank.listed(*scores.best(effect.flatten(), keep), gradient.active(traced, places[number]))
         entries.append(Entry(*KIND, *names[number], neurons))
     return entries, table
 

@@ -74,6 +74,11 @@ def _picker(values: list[Tensor], rows: Sequence[int], positions: Sequence[int])
     return see
 
 
+def active(traced: Traced, place: Place) -> Tensor:
+    """z where a token is written, float [L, I] on the host."""
+    return torch.stack([z.detach()[place.row, place.position].cpu() for z in traced.hidden])
+
+
 def effects(
     loaded: Loaded, batch: Batch, wanted: Sequence[Place], traced: Traced, reduce: Reduce = "max"
 ) -> Iterator[tuple[int, Tensor]]:

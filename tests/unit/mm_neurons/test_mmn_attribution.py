@@ -284,7 +284,7 @@ def test_every_kept_noun_has_a_list_and_parts_in_the_order_of_the_samples(descri
     [(_, effect)] = gradient.effects(loaded, batch, [place], traced)
     best, own = effect.flatten().sort(descending=True).values[:30], found[scenes[0][number].sample, "first"]
     np.testing.assert_allclose(own.score, best, rtol=1e-3, atol=1e-6)
-    active = torch.stack([z.detach()[row, start] for z in traced.hidden]).numpy()[own.layer, own.unit]
+    active = gradient.active(traced, place).numpy()[own.layer, own.unit]
     clear = np.abs(active) > 1e-5
     np.testing.assert_array_equal(own.negative[clear], active[clear] < 0)
     assert own.negative.any() and not own.negative.all()
