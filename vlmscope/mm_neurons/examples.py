@@ -11,7 +11,8 @@ from vlmscope.mm_neurons.lists import Key, Kind, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS
 from vlmscope.store import tables
 
-# One row per image, noun, activation, method and neuron; rank counts from 1, tokens are divided by bars.
+# One row per image, noun, activation, method and neuron; rank counts from 1, tokens are divided by bars: what the
+# neuron raises when it is active above zero; negative: it was active below.
 EXAMPLES = {
     "image_id": pl.String,
     "caption": pl.String,
@@ -23,6 +24,7 @@ EXAMPLES = {
     "unit": pl.Int32,
     "score": pl.Float32,
     "tokens": pl.String,
+    "negative": pl.Boolean,
 }
 BAR = "|"
 # Layer and unit.
@@ -35,6 +37,7 @@ LISTED = {
     "layer": pl.Int32,
     "unit": pl.Int32,
     "score": pl.Float32,
+    "negative": pl.Boolean,
 }
 
 
@@ -45,7 +48,7 @@ def flat(found: Mapping[Key, Neurons]) -> pl.DataFrame:
     lengths = [len(one.layer) for one in found.values()]
     names = [pl.Series([key[part] for key in found], dtype=pl.String) for part in (0, 1)]
     owner = pl.Series(np.repeat(np.arange(len(found)), lengths))
-    columns = {name: np.concatenate([getattr(one, name) for one in found.values()]) for name in lists.TYPES}
+    columns = {name: np.concatenate([lists.column(one, name) for one in found.values()]) for name in lists.TYPES}
     ranks = np.concatenate([np.arange(1, length + 1) for length in lengths])
     data = {"sample": names[0].gather(owner), "noun": names[1].gather(owner), "rank": ranks, **columns}
     return pl.DataFrame(data).cast(LISTED)

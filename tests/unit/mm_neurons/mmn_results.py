@@ -57,7 +57,7 @@ def entries():
                     score = np.linspace(3, -3, LAYERS * UNITS).astype(np.float32)
                     # The same word has nearly the same neurons in every picture.
                     places = order(len(noun.casefold()) + 100 * place)
-                    yield Entry(activation, "contribution", sample(number), noun, Neurons(*places, score))
+                    yield Entry(activation, "contribution", sample(number), noun, Neurons(*places, score, score < 0))
                     yield Entry(activation, "random", sample(number), noun, Neurons(*order(number), score))
 
 

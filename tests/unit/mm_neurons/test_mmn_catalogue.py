@@ -42,8 +42,8 @@ def test_examples_are_the_best_of_every_list_with_their_words(results, shown):
         for (sample, noun), one in found.items():
             rows = shown.filter(image_id=sample, noun=noun, activation=activation, method=method)
             assert rows["rank"].to_list() == [1, 2, 3]
-            for column, name in (("layer", "layer"), ("unit", "unit"), ("score", "score")):
-                assert rows[column].to_list() == getattr(one, name)[:3].tolist()
+            for name in ("layer", "unit", "score", "negative"):
+                assert rows[name].to_list() == getattr(one, name)[:3].tolist()
     first = shown.row(0, named=True)
     place = first["layer"] * UNITS + first["unit"]
     assert first["tokens"] == "|".join(TEXTS[(place + rank) % len(TEXTS)] for rank in range(4))
@@ -56,6 +56,13 @@ def test_examples_stand_in_the_order_of_the_captions_and_of_other_tables(shown):
     assert one["activation"].unique(maintain_order=True).to_list() == ["act_fn", "down_proj_input"]
     assert one["method"].unique(maintain_order=True).to_list() == ["contribution", "random"]
     assert set(shown["caption"]) == {SAID[number][0] for number in (0, 1, 3)}
+
+
+def test_a_method_without_nouns_does_not_disturb_the_others(results, shown, tmp_path):
+    lists.write(tmp_path / "none.h5", [], {}, [("act_fn", "multi_token")])
+    paths = [results.neurons, str(tmp_path / "none.h5")]
+    found = examples.from_files(captions=results.captions, tokens=results.tokens, neurons=paths, k=3)
+    assert found.equals(shown)
 
 
 def test_a_model_without_nouns_has_no_examples(results, tmp_path):
