@@ -33,3 +33,4 @@ wildcard_constraints:
     split="train|val",
     shard=r"\d{5}",
     part="none|masked",
+    set=flow.one_of(cfg.xl_vlms.sets),

@@ -29,7 +29,7 @@ from vlmscope.settings.mmneuron import MMNeuron
 from vlmscope.settings.multimodal_sae import MultimodalSAE
 from vlmscope.settings.xl_vlms import XLVLMs
 
-Word = Annotated[str, StringConstraints(pattern=r"^\w+$")]
+Word = Annotated[str, StringConstraints(pattern=r"^\w+( \w+)*$")]
 
 
 class Run(Section):
@@ -250,6 +250,7 @@ def _default_tree() -> dict[str, Any]:
                 "limit": {"train": 160, "val": 80},
             },
             "objects": {"kind": "coco_objects", "scenes": {"train": 240, "val": 40}},
+            **xl_vlms.DATASETS,
         },
         "captures": {
             "domain_counts": {
@@ -273,6 +274,7 @@ def _default_tree() -> dict[str, Any]:
                     {"site": "mlp_hidden", "where": "emitting", "keep": "values"},
                 ],
             },
+            **xl_vlms.CAPTURES,
         },
         "finetunes": finetunes.DEFAULT,
         "mmneuron": mmneuron.DEFAULT,

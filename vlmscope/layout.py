@@ -11,10 +11,13 @@ from vlmscope.mmneuron import metrics, modules
 from vlmscope.models import base as families
 from vlmscope.models.convert.recipe import recipe
 from vlmscope.models.tiny.recipe import RECIPES
+from vlmscope.xl_vlms import needs as states
 
 ROOT = Path(__file__).resolve().parents[1]
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
 FORMATS = Path(__file__).with_name("datasets")
+# Formats of which nothing is drawn.
+UNDRAWN = ("mm_safetybench",)
 # Formats whose pictures lie behind a list of links, and the options of their readers that say which are fetched.
 LINKED = {"sbu": ("train", "valid", "test", "seed")}
 
@@ -210,6 +213,7 @@ def check_plan(config: Config) -> None:
     _check_recipes(config)
     _check_domains(config)
     _check_captions(config)
+    _check_sets(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -225,6 +229,13 @@ def _check_captions(config: Config) -> None:
     lacking = _missing(wanted, [take.model_dump() for take in config.captures[name].take])
     if lacking and config.run.mm_neurons:
         raise _incomplete(name, lacking, f"mm_neurons needs for {', '.join(config.mm_neurons.rank.activations)}")
+
+
+def _check_sets(config: Config) -> None:
+    """The capture behind every vector set of system 3 holds the states that the set's rule looks at."""
+    for name, one in config.xl_vlms.sets.items():
+        takes = [take.model_dump() for take in config.captures[one.capture].take]
+        states.check(takes, one.model_dump(), name)
 
 
 def _incomplete(capture: str, lacking: Iterable[dict[str, str]], who: str) -> VlmscopeError:
@@ -245,6 +256,13 @@ def _check_catalogues(config: Config) -> None:
         if name not in known:
             raise VlmscopeError(
                 f"There is no '{name}' in the library.", where=where, instead="one of: " + ", ".join(known)
+            )
+    for key, one in config.datasets.items():
+        if one.kind in UNDRAWN and one.source == "drawn":
+            raise VlmscopeError(
+                f"The drawn world has nothing like {one.kind}.",
+                where=f"datasets.{key}.source",
+                instead="source: folder, with the official files (docs/data.md)",
             )
 
 

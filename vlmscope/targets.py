@@ -24,6 +24,9 @@ SHAPES = (
     r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+)\.csv",
     r"results/mmneuron/(?P<model>[^/]+)/.*",
     r"results/mm_neurons/(?P<model>[^/]+)/.*",
+    r"results/xl_vlms/(?P<model>[^/]+)/vectors/(?P<set>[^/]+)\.(?:h5|pth)",
+    r"results/xl_vlms/(?P<model>[^/]+)/learned/[^/]+/states-(?P<split>[^/]+)\.h5",
+    r"results/xl_vlms/(?P<model>[^/]+)/.*",
 )
 # What mmneuron makes of any model: lens, map of the pictures, prompts, answers without a mask.
 WITHOUT_NEURONS = r"lens[_/].*|embeddings\.\w+|fig2_pca\..*|prompts\.json|answers/[^/]+/none\.parquet"
@@ -41,6 +44,7 @@ def check(targets: Iterable[str], config: Config) -> None:
         "domain": config.mmneuron.domains,
         "part": ("none", "masked"),
         "portion": Portions(config).domains,
+        "set": config.xl_vlms.sets,
         "page": [str(number) for number in range(config.mmneuron.lens.shown)],
     }
     for target in targets:

@@ -48,7 +48,7 @@ def test_counts_come_in_the_order_of_the_domains():
 
 
 def test_datasets_and_checkpoints_are_chosen_by_source():
-    assert PATHS.datasets("drawn") == ["ad", "med", "rs", "com", "doc", "sbu"]
+    assert PATHS.datasets("drawn") == list(PATHS.config.datasets)
     assert PATHS.datasets("download") == PATHS.datasets("folder") == []
     assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (list(PATHS.config.models), ["lingo-judge"])
 
@@ -215,6 +215,33 @@ def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
     assert "{site: projector_gate, where: all, keep: counts}" in caught.value.instead
     assert "{site: mlp_gate, where: image, keep: counts}" in caught.value.instead
     assert "{site: mlp_gate, where: all, keep: counts}" not in caught.value.instead
+
+
+def test_a_vector_set_needs_the_states_that_its_rule_looks_at():
+    final = {"site": "final_norm", "where": "emitting", "keep": "values"}
+    layout.check_plan(changed(captures__answer_states__take=[final]))
+    counts = {**final, "keep": "counts"}
+    with pytest.raises(VlmscopeError, match="no take that the vectors of 'answer-yes'") as caught:
+        layout.check_plan(changed(captures__answer_states__take=[counts]))
+    assert caught.value.where == "captures.answer_states.take"
+    assert "- {site: resid_post, where: word, keep: first, words: [yes]}" in caught.value.instead
+    whole = {
+        "capture": "concept_states",
+        "dataset": "coco",
+        "rule": "word_official",
+        "words": ["dog"],
+        "search": "whole",
+    }
+    with pytest.raises(VlmscopeError, match="'whole'") as caught:
+        layout.check_plan(changed(xl_vlms__sets__whole=whole))
+    assert caught.value.instead == "add\n    - {site: resid_post, where: all, keep: values}"
+
+
+def test_nothing_of_a_benchmark_is_drawn_that_the_world_has_not():
+    layout.check_plan(changed(datasets__safety={"kind": "mm_safetybench", "source": "folder", "root": "here"}))
+    with pytest.raises(VlmscopeError, match="nothing like mm_safetybench") as caught:
+        layout.check_plan(changed(datasets__safety={"kind": "mm_safetybench"}))
+    assert caught.value.where == "datasets.safety.source"
 
 
 def test_a_site_that_no_family_has_is_told():

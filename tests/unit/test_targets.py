@@ -47,7 +47,9 @@ def test_known_targets_pass(target):
         ("results/models/lava/model.json", "model 'lava'"),
         ("results/captures/llava/counts/ad/index.json", "capture 'counts'"),
         ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
-        ("results/data/coco/val.parquet", "dataset 'coco'"),
+        ("results/data/lava/val.parquet", "dataset 'lava'"),
+        ("results/xl_vlms/lava/vectors/dog.h5", "model 'lava'"),
+        ("results/xl_vlms/llava15/vectors/wolf.h5", "set 'wolf'"),
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco_0.html", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco.csv", "domain 'coco'"),
@@ -88,11 +90,13 @@ def test_neurons_of_a_family_without_modules_are_not_defined(file):
 
 
 def test_every_file_that_a_rule_makes_per_name_has_a_shape():
-    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}"}
+    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}", "{set}"}
     made = set()
     for path in sorted((layout.ROOT / "rules").glob("*.smk")):
         made |= set(
-            re.findall(r'"(results/(?:data|captures|mm_?neurons?)/[^"]*\{[^"]*)"', path.read_text(encoding="utf-8"))
+            re.findall(
+                r'"(results/(?:data|captures|mm_?neurons?|xl_vlms)/[^"]*\{[^"]*)"', path.read_text(encoding="utf-8")
+            )
         )
     assert len(made) > 30
     for pattern in made:

@@ -54,6 +54,8 @@ def make(
         "data": manifest["digest"],
         # Known here, where the model is; readers then need no model to tell which layers have no effect.
         "inert": {take.name: sorted(loaded.family.site(take.site).inert(loaded.config)) for take in takes},
+        # Blocks of the decoder, so that readers can count them from the end.
+        "blocks": loaded.family.site("resid_post").layers(loaded.config) if "resid_post" in loaded.family.sites else 0,
         "code": code,
     }
     groups = {one.take.name: one.arrays for one in kept}

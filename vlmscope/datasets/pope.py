@@ -21,7 +21,7 @@ from vlmscope.world.words import is_there
 LABEL = "POPE"
 DOMAIN = "com"
 SUBSETS = ("random", "popular", "adversarial")
-SPLITS = ("train", *SUBSETS)
+SPLITS = ("train", "test", *SUBSETS)
 SOURCE = "https://github.com/AoiDragon/POPE"
 FILE = "annotations.json"
 # What stands behind every question and is not asked.
@@ -31,11 +31,16 @@ CUT = "Answer with just one word."
 def read(root: Path, split: str, *, name: str, limit: int | None = None) -> Iterator[Sample]:
     """One row per question; the answer is {answer: yes or no, subset}.
 
-    split   train: every question; a subset: the questions that are to be answered yes, and the others of that subset
+    split   train, test: every question; a subset: the questions of test that are to be answered yes, and the others of
+            that subset
     """
     base.check_split(split, SPLITS, name)
-    published = root / f"coco_pope_{split}.json"
-    rows = _published(published, split) if published.is_file() else _annotated(root, split)
+    subsets = SUBSETS if split == "test" else (split,)
+    published = {subset: root / f"coco_pope_{subset}.json" for subset in subsets}
+    if all(path.is_file() for path in published.values()):
+        rows = _joined([_published(path, subset) for subset, path in published.items()])
+    else:
+        rows = _annotated(root, split)
 
     def pictures(row: dict[str, Any]) -> list[str | None]:
         return [base.first_there(root, [row["filename"]])]
@@ -99,9 +104,20 @@ def _annotated(root: Path, split: str) -> list[dict[str, str]]:
     rows = []
     for one in content:
         base.need(one, ("filename", "instruction", "response", "subset"), path, SOURCE)
-        if split in ("train", one["subset"]) or one["response"] == "yes":
+        if split in ("train", "test", one["subset"]) or one["response"] == "yes":
             place = {"filename": f"{_folder(split)}/images/{one['filename']}"}
             rows.append(one | place | {"instruction": one["instruction"].split(CUT)[0].strip()})
+    return rows
+
+
+def _joined(parts: Sequence[Sequence[dict[str, str]]]) -> list[dict[str, str]]:
+    """Questions of several files; those to be answered yes are the same in all, and stand once."""
+    rows, seen = [], set()
+    for row in (row for part in parts for row in part):
+        key = row["filename"], row["instruction"]
+        if row["response"] != "yes" or key not in seen:
+            rows.append(row)
+        seen.add(key)
     return rows
 
 

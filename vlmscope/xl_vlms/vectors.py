@@ -20,7 +20,7 @@ class VectorSet(NamedTuple):
 
     samples, images, texts   [M]   sample, its first picture below the dataset's folder, what the model wrote of it
     values   float32 [M, D]
-    rows     int64 [M]   place of each vector's sample among all of the set, ascending
+    rows     int64 [M]   place of each vector's sample among all of the set, rising
     total    all samples of the set, N
     """
 
@@ -47,7 +47,7 @@ def write(
     """Write a set.
 
     samples, texts, images   [N] all samples, in order
-    row       int64 [M]   sample of each vector, ascending
+    row       int64 [M]   sample of each vector, rising; several vectors may belong to one
     vectors   module -> [M, D]; half precision where all of it fits, else single
     found     bool [M]    False where a state was stored though nothing was found; None: found everywhere
     layers    decoder blocks of the model, 0 where nobody knows
@@ -77,7 +77,7 @@ def _check(
     problem = ""
     if len({len(one) for one in texts.values()}) > 1:
         problem = f"there are {', '.join(f'{len(one)} {key}' for key, one in texts.items())}"
-    elif (len(row) and (np.diff(row) <= 0).any()) or not ((row >= 0) & (row < len(texts["samples"]))).all():
+    elif (len(row) and (np.diff(row) < 0).any()) or not ((row >= 0) & (row < len(texts["samples"]))).all():
         problem = "`row` does not rise within the samples"
     elif len(found) != len(row) or any(np.ndim(one) != 2 or len(one) != len(row) for one in vectors.values()):
         problem = f"not every array has {len(row)} rows"

@@ -255,11 +255,16 @@ def test_published_files_are_read_too(objects, tmp_path):
     for number, one in enumerate(content[:8]):
         picture = (objects / "test" / "images" / one["filename"]).read_bytes()
         (tmp_path / "val2014" / one["filename"]).write_bytes(picture)
-        about = {"question_id": number, "image": one["filename"], "text": "Is it?", "label": one["response"]}
+        about = {"question_id": number, "image": one["filename"], "text": one["instruction"], "label": one["response"]}
         lines.append(json.dumps(about))
     (tmp_path / "coco_pope_random.json").write_text("\n".join(lines))
     found = list(pope.read(tmp_path, "random", name="pope"))
     assert [json.loads(one.answer)["answer"] for one in found] == [one["response"] for one in content[:8]]
+    for subset in ("popular", "adversarial"):
+        (tmp_path / f"coco_pope_{subset}.json").write_text("\n".join(lines))
+    # Questions to be answered yes are the same in all three files.
+    yes = sum(one["response"] == "yes" for one in content[:8])
+    assert len(list(pope.read(tmp_path, "test", name="pope"))) == yes + 3 * (8 - yes)
     (tmp_path / "coco_pope_random.json").write_text("\n".join(lines)[:-9])
     with pytest.raises(VlmscopeError, match="line 8"):
         list(pope.read(tmp_path, "random", name="pope"))

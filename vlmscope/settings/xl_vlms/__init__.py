@@ -5,22 +5,27 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import shift, vectors
+from vlmscope.settings.xl_vlms import exchange, shift, vectors
+from vlmscope.settings.xl_vlms.data import CAPTURES, DATASETS
+from vlmscope.settings.xl_vlms.exchange import Exchange
 from vlmscope.settings.xl_vlms.shift import Shift
 from vlmscope.settings.xl_vlms.vectors import VectorSet
+
+__all__ = ["CAPTURES", "DATASETS", "DEFAULT", "XLVLMs", "names", "problems"]
 
 
 class XLVLMs(Section):
     """System 3."""
 
     sets: dict[Name, VectorSet] = Field({}, description="catalogue of vector sets: which states are looked at")
+    exchange: Exchange = Field(Exchange(), description="files of the released code")
     shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
 
 
 def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
     wanted: list[Reference] = [("run.xl_vlms", name, config.models, "models") for name in config.run.xl_vlms]
-    return wanted + vectors.names(config) + shift.names(config)
+    return wanted + vectors.names(config) + exchange.names(config) + shift.names(config)
 
 
 def problems(config: Any) -> list[str]:
