@@ -1,0 +1,148 @@
+"""Attention blocking: from which tokens, and in which layers, the answer gets its object (llava_interp.md 2.7).
+
+Blocking changes what stands from the first blocked query on, so the keys and values in front of it are computed once
+per prompt and handed to all interventions, which lie along the batch axis.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlmscope import sweep
+from vlmscope.blocking import Block, blocked
+from vlmscope.llava_interp import geometry, tokens
+from vlmscope.llava_interp.prompts import Asked
+from vlmscope.llava_interp.windows import Window
+from vlmscope.models.load import Loaded
+
+# Ours -> the name in the released code; its windows are written behind it. The last one is misnamed there.
+RELEASED = {
+    ("object", "last"): "PATCH_TO_LAST_TOK",
+    ("object_1", "last"): "PATCH_PLUS_ONE_TO_LAST_TOK",
+    ("object_2", "last"): "PATCH_PLUS_TWO_TO_LAST_TOK",
+    ("all_but_object_1", "last"): "ALL_MINUS_PATCH",
+    ("object_1", "last_row"): "PATCH_PLUS_ONE_TO_LAST_ROW",
+    ("all_but_last_row", "last_row"): "PATCH_TO_LAST_ROW",
+}
+# Ours: as many other visual tokens, and the way through the question.
+CONTROLS = (("random", "last"), ("random_1", "last"), ("random_2", "last"), ("random_1", "last_row"))
+PATHS = (
+    ("object_1", "question"),
+    ("object_1", "question_and_last"),
+    ("random_1", "question"),
+    ("random_1", "question_and_last"),
+)
+GROUPS = (*RELEASED, *CONTROLS, *PATHS)
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One blocked group in one window; source and target as in `GROUPS`."""
+
+    source: str
+    target: str
+    window: Window
+
+
+def keys(patches: Sequence[int], asked: Asked, grid: int, seed: int, image: int) -> dict[str, list[int]]:
+    """Source -> positions of the prompt.
+
+    patches   of the object
+    Random sources have as many visual tokens as the object's set of that buffer, drawn beside it; fewer where there are
+    not as many.
+    """
+    found = {}
+    for buffer in range(3):
+        own = geometry.grown(patches, buffer, grid)
+        rest = [one for one in range(asked.visual) if one not in set(own)]
+        end = f"_{buffer}" if buffer else ""
+        drawn = tokens.drawn(tokens.seeded(seed, image, f"random{end}"), asked.visual, len(own), set(own))
+        found |= {f"object{end}": own, f"random{end}": sorted(drawn)}
+        if buffer == 1:
+            found["all_but_object_1"] = rest
+    found["all_but_last_row"] = list(range(asked.visual - grid))
+    return {name: [one + asked.first for one in places] for name, places in found.items()}
+
+
+def queries(asked: Asked, grid: int) -> dict[str, list[int]]:
+    """Target -> positions of the prompt; what stands behind the picture is the question."""
+    last = len(asked.ids) - 1
+    return {
+        "last": [last],
+        "last_row": list(range(asked.end - grid, asked.end)),
+        "question": list(range(asked.end, last)),
+        "question_and_last": list(range(asked.end, last + 1)),
+    }
+
+
+@torch.inference_mode()
+def outcomes(
+    loaded: Loaded,
+    asked: Asked,
+    wanted: Sequence[Intervention],
+    sources: Mapping[str, Sequence[int]],
+    targets: Mapping[str, Sequence[int]],
+    rows: int,
+) -> Iterator[tuple[Intervention, Tensor]]:
+    """Logits behind the prompt under every intervention, float32 [vocabulary]; interventions by their first query.
+
+    rows   interventions that go through the model together
+    """
+    groups: dict[int, list[Intervention]] = {}
+    for one in wanted:
+        # Where nothing is asked, nothing changes: the last position alone is computed anew.
+        groups.setdefault(min(targets[one.target], default=len(asked.ids) - 1), []).append(one)
+    cache = _read(loaded, asked)
+    for first, members in sorted(groups.items()):
+        for start in range(0, len(members), rows):
+            part = members[start : start + rows]
+            blocks = [[Block(targets[one.target], sources[one.source], one.window.layers)] for one in part]
+            yield from zip(part, _behind(loaded, asked, cache, first, blocks).float().cpu(), strict=True)
+
+
+def _read(loaded: Loaded, asked: Asked) -> Any:
+    """Keys and values of the untouched prompt."""
+    from transformers import DynamicCache
+
+    # Made without the configuration: sliding windows would forget the beginning of a long prompt.
+    cache = DynamicCache()
+    flags = sweep.flags(loaded, asked.ids[None])
+    sweep.decoder(loaded)(
+        inputs_embeds=asked.embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1, **flags
+    )
+    return cache
+
+
+def _behind(loaded: Loaded, asked: Asked, cache: Any, first: int, blocks: Sequence[Sequence[Block]]) -> Tensor:
+    """Logits behind the prompt, [row, vocabulary]: what stands from `first` on is computed, the rest is handed on."""
+    from transformers import DynamicCache
+
+    n, length = len(blocks), len(asked.ids)
+    known = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        parts = (one[:, :, :first].expand(n, -1, -1, -1) for one in (layer.keys, layer.values))
+        known.update(*parts, number)
+    mask = torch.ones(n, length, dtype=torch.long, device=asked.ids.device)
+    places = torch.arange(first, length, device=asked.ids.device).expand(n, -1)
+    rest = {"inputs_embeds": asked.embeds[first:].expand(n, -1, -1), "position_ids": places}
+    rest |= sweep.flags(loaded, asked.ids[first:].expand(n, -1))
+    with blocked(loaded, blocks, mask):
+        return sweep.decoder(loaded)(
+            **rest, attention_mask=mask, past_key_values=known, use_cache=True, logits_to_keep=1
+        ).logits[:, -1]
+
+
+@torch.inference_mode()
+def outcome(
+    loaded: Loaded, asked: Asked, one: Intervention, sources: Mapping[str, Any], targets: Mapping[str, Any]
+) -> Tensor:
+    """The same for one intervention by a pass over the whole prompt: slow, and what `outcomes` is held against."""
+    block = Block(targets[one.target], sources[one.source], one.window.layers)
+    mask = torch.ones(1, len(asked.ids), dtype=torch.long, device=asked.ids.device)
+    with blocked(loaded, [[block]], mask):
+        flags = sweep.flags(loaded, asked.ids[None])
+        found = sweep.decoder(loaded)(inputs_embeds=asked.embeds[None], use_cache=False, logits_to_keep=1, **flags)
+    return found.logits[0, -1].float().cpu()

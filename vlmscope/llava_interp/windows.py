@@ -1,0 +1,59 @@
+"""Windows of layers in which attention is blocked (llava_interp.md 2.7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+# First layer and the one behind the last, of 32; layer 10 is in none of early, mid and late.
+PUBLISHED = {
+    "early": (0, 10),
+    "early_mid": (5, 15),
+    "mid": (11, 21),
+    "mid_late": (15, 25),
+    "late": (21, 32),
+    "all": (0, 32),
+}
+DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Window:
+    """Layers first .. last, both in it.
+
+    sort   window: one of the published six; layer: a single one; sliding: one of a row of equal length
+    """
+
+    name: str
+    sort: Literal["window", "layer", "sliding"]
+    first: int
+    last: int
+
+    @property
+    def layers(self) -> range:
+        """The layers."""
+        return range(self.first, self.last + 1)
+
+
+def windows(depth: int) -> list[Window]:
+    """The published six, bounds scaled to a decoder of so many layers; none is empty."""
+    found = []
+    for name, bounds in PUBLISHED.items():
+        first, end = (round(bound * depth / DEPTH) for bound in bounds)
+        first = min(first, depth - 1)
+        found.append(Window(name, "window", first, max(end, first + 1) - 1))
+    return found
+
+
+def singles(depth: int) -> list[Window]:
+    """Every layer by itself."""
+    return [Window(f"layer_{layer}", "layer", layer, layer) for layer in range(depth)]
+
+
+def sliding(depth: int, widths: Sequence[int]) -> list[Window]:
+    """All windows of these lengths, from the first layer to the last; lengths beyond the depth are left out."""
+    return [
+        Window(f"{first}_{first + width - 1}", "sliding", first, first + width - 1)
+        for width in widths
+        if width <= depth
+        for first in range(depth - width + 1)
+    ]
