@@ -14,6 +14,7 @@ from PIL import Image
 from vlmscope.mm_neurons import draw, grids, lists
 from vlmscope.mm_neurons.examples import Known
 from vlmscope.mm_neurons.lists import Key, Neurons
+from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS, ZERO
 from vlmscope.store import tables
 
@@ -79,14 +80,13 @@ class Source:
     settings   activations, listed, sizes, singles
     """
 
-    def __init__(
-        self, maps: h5py.File, neurons: str, tokens: pl.DataFrame, effects: pl.DataFrame, settings: Mapping[str, Any]
-    ) -> None:
-        self.maps, self.effects, self.settings = maps, effects, settings
-        self.known = Known(tokens)
+    def __init__(self, results: Results, maps: h5py.File, settings: Mapping[str, Any]) -> None:
+        self.maps, self.settings = maps, settings
+        self.effects = tables.read(results.effects, EFFECTS)
+        self.known = Known(tables.read(results.tokens, NEURON_TOKENS))
         most = max(settings["listed"], settings["singles"])
         self.best: dict[str, Mapping[Key, Neurons]] = {
-            kind: lists.read(neurons, kind, METHOD, most) for kind in settings["activations"]
+            kind: lists.read(results.neurons, kind, METHOD, most) for kind in settings["activations"]
         }
 
     def image(self, caption: Mapping[str, Any], nouns: pl.DataFrame) -> dict[str, Any]:
@@ -126,24 +126,15 @@ class Source:
         }
 
 
-def from_files(
-    *,
-    captions: str,
-    nouns: str,
-    tokens: str,
-    neurons: str,
-    maps: str,
-    effects: str,
-    settings: Mapping[str, Any],
-) -> Page:
+def from_files(results: Results, settings: Mapping[str, Any]) -> Page:
     """The gallery of the first images that have maps.
 
     settings   activations, listed, sizes, singles, percentile, interpolation, images, sigma_mode
     """
-    said, told = tables.read(captions, CAPTIONS), tables.read(nouns, NOUNS)
-    with grids.opened(maps) as file:
+    said, told = tables.read(results.captions, CAPTIONS), tables.read(results.nouns, NOUNS)
+    with grids.opened(results.maps) as file:
         chosen = said.filter(pl.col("sample").is_in(list(file[grids.SAMPLES]))).head(settings["images"])
-        source = Source(file, neurons, tables.read(tokens, NEURON_TOKENS), tables.read(effects, EFFECTS), settings)
+        source = Source(results, file, settings)
         images = [source.image(row, told.filter(sample=row["sample"])) for row in chosen.iter_rows(named=True)]
         pictures = [grids.picture(file, sample).convert("RGB") for sample in chosen["sample"]]
     own = {key: settings[key] for key in ("activations", "percentile", "interpolation", "sigma_mode")}

@@ -1,9 +1,11 @@
 """The tree of the released code: what is exported holds the tables, and what is imported is checked."""
 
+import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmn_results
 import numpy as np
@@ -18,6 +20,7 @@ from vlmscope.capture import shard
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import captions, draw, grids, image_units, lists, needs, nouns, rank, words
 from vlmscope.mm_neurons.exchange import export, imported, names
+from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, rows, shards, tables, torch_files
@@ -31,7 +34,7 @@ SETTINGS = {
     "percentile": 95.0,
     "interpolation": "official",
 }
-INPUTS = ("raw", "samples", "index", "captions", "nouns", "tokens", "neurons", "maps", "effects")
+INPUTS = ("raw", "samples", "index")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,13 @@ def results(tmp_path_factory):
 def exported(results, tmp_path_factory):
     """The folder, and its manifest."""
     folder = tmp_path_factory.mktemp("released")
-    return folder, export.write(folder, **{name: getattr(results, name) for name in INPUTS}, settings=SETTINGS)
+    return folder, write(folder, results)
+
+
+def write(folder, results, settings=SETTINGS):
+    """The tree below a folder, from paths as attributes."""
+    beside = {name: getattr(results, name) for name in INPUTS}
+    return export.write(folder, Results.of(results), **beside, settings=settings)
 
 
 def home(exported, number):
@@ -141,16 +150,17 @@ def test_captions_under_noise_stand_in_a_file_where_there_are_some(exported):
 
 
 def test_equal_results_are_equal_bytes(exported, results, tmp_path):
-    again = export.write(tmp_path, **{name: getattr(results, name) for name in INPUTS}, settings=SETTINGS)
+    again = write(tmp_path, results)
     assert again == exported[1]
 
 
 def test_imported_captions_cannot_be_exported_again(results, tmp_path):
     told = tables.read(results.captions, CAPTIONS).with_columns(row=pl.lit(None, pl.Int64))
     tables.write(told, tmp_path / "captions.parquet", CAPTIONS)
-    given = {name: getattr(results, name) for name in INPUTS} | {"captions": str(tmp_path / "captions.parquet")}
+    beside = {name: getattr(results, name) for name in INPUTS}
+    given = dataclasses.replace(Results.of(results), captions=str(tmp_path / "captions.parquet"))
     with pytest.raises(VlmscopeError, match="was imported"):
-        export.write(tmp_path / "out", **given, settings=SETTINGS)
+        export.write(tmp_path / "out", given, **beside, settings=SETTINGS)
 
 
 # ---- there and back with a real model ------------------------------------------------------------------------------
@@ -198,7 +208,7 @@ def captured(loaded, paths, folder):
 def exported_tree(real, folder, activation):
     """The tree of one activation, all six pictures; the folder and the activation."""
     settings = SETTINGS | {"activation": activation, "images": 6}
-    export.write(folder, **{name: real[0][name] for name in INPUTS}, settings=settings)
+    write(folder, SimpleNamespace(**real[0]), settings)
     return folder, activation
 
 

@@ -13,6 +13,7 @@ from mmn_results import ACTIVATIONS
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import catalogue, draw, examples, gallery, grids, lists, maps, masks
+from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.show import nouns
 from vlmscope.store import tables
@@ -38,8 +39,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(results):
-    names = ("captions", "nouns", "tokens", "neurons", "maps", "effects")
-    return gallery.from_files(**{name: getattr(results, name) for name in names}, settings=SETTINGS)
+    return gallery.from_files(Results.of(results), SETTINGS)
 
 
 def write(results, shown, name, target, label="M"):

@@ -17,6 +17,7 @@ from vlmscope.mm_neurons.examples import texts
 from vlmscope.mm_neurons.exchange import names
 from vlmscope.mm_neurons.lists import Neurons
 from vlmscope.mm_neurons.needs import TAKES
+from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOISE, NOUNS
 from vlmscope.raw import read_manifest
 from vlmscope.store import files, rows, tables, torch_files
@@ -36,16 +37,14 @@ class Tree:
     settings   activation, listed, sizes, singles, percentile, interpolation
     """
 
-    def __init__(
-        self, folder: Path, maps: h5py.File, captured: Rows, neurons: str, tokens: str, effects: str, settings: Row
-    ) -> None:
+    def __init__(self, folder: Path, results: Results, maps: h5py.File, captured: Rows, settings: Row) -> None:
         self.folder, self.maps, self.captured, self.settings = folder, maps, captured, settings
-        self.best = lists.read(neurons, settings["activation"], METHOD)
+        self.best = lists.read(results.neurons, settings["activation"], METHOD)
         listed = {neuron for one in self.best.values() for neuron in _pairs(one, settings["listed"])}
-        self.texts = texts(tables.read(tokens, NEURON_TOKENS), listed)
+        self.texts = texts(tables.read(results.tokens, NEURON_TOKENS), listed)
         # The released code knows noise alone, of one number of neurons and one strength; here it is the most of both.
         most = (pl.col("k") == pl.col("k").max()) & (pl.col("sigma") == pl.col("sigma").max())
-        self.effects = tables.read(effects, EFFECTS).filter(kind=NOISE).filter(most & (pl.col("draw") == 0))
+        self.effects = tables.read(results.effects, EFFECTS).filter(kind=NOISE).filter(most & (pl.col("draw") == 0))
 
     def picture(self, number: int, image: Image.Image, caption: Row, nouns: list[Row]) -> Iterator[Path]:
         """Files of one picture, written as they are named.
@@ -112,32 +111,19 @@ class Tree:
         return name
 
 
-def write(
-    folder: Path,
-    *,
-    raw: str,
-    samples: str,
-    index: str,
-    captions: str,
-    nouns: str,
-    tokens: str,
-    neurons: str,
-    maps: str,
-    effects: str,
-    settings: Row,
-) -> dict[str, Any]:
+def write(folder: Path, results: Results, *, raw: str, samples: str, index: str, settings: Row) -> dict[str, Any]:
     """Write the first pictures below a folder; the manifest names every file with its digest.
 
     settings   images, and those of `Tree`
     """
-    told = tables.read(nouns, NOUNS).filter(status=KEPT)
-    said = {row["sample"]: row for row in tables.read(captions, CAPTIONS).iter_rows(named=True)}
+    told = tables.read(results.nouns, NOUNS).filter(status=KEPT)
+    said = {row["sample"]: row for row in tables.read(results.captions, CAPTIONS).iter_rows(named=True)}
     root, made = Path(read_manifest(raw)["root"]), []
-    with grids.opened(maps) as opened, rows.opened(index, TAKES[settings["activation"]]) as captured:
-        tree = Tree(folder, opened, captured, neurons, tokens, effects, settings)
+    with grids.opened(results.maps) as opened, rows.opened(index, TAKES[settings["activation"]]) as captured:
+        tree = Tree(folder, results, opened, captured, settings)
         numbered = [(number, one) for number, one in enumerate(table.read(samples), 1) if one.sample in said]
         for number, one in numbered[: settings["images"]]:
-            caption = _captured(said[one.sample], captions)
+            caption = _captured(said[one.sample], results.captions)
             kept = list(told.filter(sample=one.sample).iter_rows(named=True))
             made += tree.picture(number, table.picture(one, root), caption, kept)
     about = {"format": FORMAT, "activation": settings["activation"]}
