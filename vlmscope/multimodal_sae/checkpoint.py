@@ -5,7 +5,6 @@ Formats in docs/formats.md. Everything is read as float32, whatever it is stored
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.multimodal_sae import hooks
 from vlmscope.multimodal_sae.sae import Config, SparseCoder
 from vlmscope.store import files, tensors
 
@@ -23,33 +23,12 @@ log = logging.getLogger(__name__)
 CONFIG, WEIGHTS, LENS_WEIGHTS = "cfg.json", "sae.safetensors", "sae_weights.safetensors"
 # What the released code takes where its file names nothing.
 DEFAULTS = {"expansion_factor": 32, "normalize_decoder": True, "num_latents": 0, "k": 32, "multi_topk": False}
-# Ends of hook names -> our sites; nothing is the output of the whole block.
-PARTS = {"": "resid_post", "mlp": "mlp_out", "self_attn": "attn_out", "attn": "attn_out"}
-LAYER = re.compile(r"(?:model\.)?(?:language_model\.)?(?:model\.)?layers?[._](\d+)(?:\.(\w+))?")
 
 
-def site_of(hookpoint: str) -> tuple[str, int]:
-    """Our site and layer of a folder's name: `model.layers.24`, `layers.24.mlp`, `layer_24`."""
-    found = LAYER.fullmatch(hookpoint)
-    if found is None or (found[2] or "") not in PARTS:
-        raise VlmscopeError(
-            f"'{hookpoint}' names no place that an autoencoder is trained at.",
-            where="the folder of an autoencoder",
-            instead="model.layers.24, layers.24, layers.24.mlp or layer_24",
-        )
-    return PARTS[found[2] or ""], int(found[1])
-
-
-def hookpoint(site: str, layer: int) -> str:
-    """Folder name of the released code for our site and layer."""
-    ends = {own: end for end, own in reversed(PARTS.items())}
-    return f"model.layers.{layer}" + (f".{ends[site]}" if ends[site] else "")
-
-
-def find(root: str | Path) -> dict[tuple[str, int], Path]:
-    """Folders of autoencoders below a root, by site and layer."""
+def find(root: str | Path) -> dict[str, Path]:
+    """Folders of autoencoders below a root, by site."""
     folders = sorted(path.parent for path in Path(root).glob(f"*/{CONFIG}"))
-    return {site_of(folder.name): folder for folder in folders if LAYER.fullmatch(folder.name)}
+    return {hooks.site_of(folder.name): folder for folder in folders if hooks.LAYER.fullmatch(folder.name)}
 
 
 def read(folder: str | Path) -> SparseCoder:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -44,8 +45,21 @@ class Rows:
 def opened(index: str | Path, take: str) -> Iterator[Rows]:
     """Rows of a take with keep = values or first; the shards stay open inside the block."""
     about = shards.read_index(index)
+    with _groups(index, about, take) as found:
+        yield Rows(about["samples"], found, [shard["samples"] for shard in about["shards"]])
+
+
+@contextlib.contextmanager
+def groups(index: str | Path, take: str) -> Iterator[list[h5py.Group]]:
+    """The groups of a take, shard by shard, of which nothing is read yet; the shards stay open inside the block."""
+    with _groups(index, shards.read_index(index), take) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _groups(index: str | Path, about: dict[str, Any], take: str) -> Iterator[list[h5py.Group]]:
     with contextlib.ExitStack() as files:
-        groups = []
+        found = []
         for shard in about["shards"]:
             file = files.enter_context(shards.open_shard(Path(index).parent / shard["file"]))
             if take not in file:
@@ -54,5 +68,5 @@ def opened(index: str | Path, take: str) -> Iterator[Rows]:
                     where=str(index),
                     instead="add it under captures.*.take: " + shards.take_line(take),
                 )
-            groups.append(file[take])
-        yield Rows(about["samples"], groups, [shard["samples"] for shard in about["shards"]])
+            found.append(file[take])
+        yield found

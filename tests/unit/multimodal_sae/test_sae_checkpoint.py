@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import checkpoint, sae
+from vlmscope.multimodal_sae import checkpoint, hooks, sae
 
 RELEASED = Path(__file__).parents[2] / "golden" / "multimodal_sae" / "ckpt" / "model.layers.24"
 MORE = {
@@ -84,23 +84,23 @@ def test_the_layout_of_saelens_computes_the_same(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("model.layers.24", ("resid_post", 24)),
-        ("layers.3", ("resid_post", 3)),
-        ("layer_7", ("resid_post", 7)),
-        ("layers.3.mlp", ("mlp_out", 3)),
-        ("model.language_model.layers.5", ("resid_post", 5)),
+        ("model.layers.24", "resid_post[24]"),
+        ("layers.3", "resid_post[3]"),
+        ("layer_7", "resid_post[7]"),
+        ("layers.3.mlp", "mlp_out[3]"),
+        ("model.language_model.layers.5", "resid_post[5]"),
     ],
 )
 def test_names_of_places_are_ours(name, place):
-    assert checkpoint.site_of(name) == place
-    assert checkpoint.site_of(checkpoint.hookpoint(*place)) == place
+    assert hooks.site_of(name) == place
+    assert hooks.site_of(hooks.hookpoint(place)) == place
 
 
 def test_folders_are_found_by_place(folder):
     shutil.copytree(folder, folder.parent / "layers.3.mlp")
     assert checkpoint.find(folder.parent) == {
-        ("resid_post", 24): folder,
-        ("mlp_out", 3): folder.parent / "layers.3.mlp",
+        "resid_post[24]": folder,
+        "mlp_out[3]": folder.parent / "layers.3.mlp",
     }
 
 
@@ -120,4 +120,4 @@ def test_damaged_and_missing_weights_are_told(folder):
     with pytest.raises(VlmscopeError, match="not there"):
         checkpoint.read(folder)
     with pytest.raises(VlmscopeError, match="no place"):
-        checkpoint.site_of("wte")
+        hooks.site_of("wte")
