@@ -23,6 +23,7 @@ from vlmscope.session import progress
 from vlmscope.xl_vlms import steer_conditions, steering_files
 from vlmscope.xl_vlms.steer_conditions import Condition
 from vlmscope.xl_vlms.steer_schemas import STEERED
+from vlmscope.xl_vlms.steering_source import Source
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def answers(
 
 def table(parts: Sequence[pl.DataFrame], every: Sequence[Condition], asked: Sequence[Sample]) -> pl.DataFrame:
     """Tables of all batches as one, by condition, then in the order of the questions."""
-    names = ("kind", "vector", "block", "alpha", "positions", "start", "draw", "n")
+    names = ("kind", "vector", "block", "alpha", "positions", "start", "draw", "n_samples")
     about = pl.DataFrame([{name: getattr(one, name) for name in names} for one in every], infer_schema_length=None)
     about = about.with_columns(condition=pl.int_range(pl.len(), dtype=pl.Int64))
     order = {one.sample: place for place, one in enumerate(asked)}
@@ -126,7 +127,7 @@ def from_files(
     steer, found = settings["steer"], dict(steering_files.read_all(steering))
     every = steer_conditions.planned(found, settings, settings["swept"])
     if settings["swept"]:
-        every += steer_conditions.pairs(steering_files.Source(sets, {}), steer)
+        every += steer_conditions.pairs(Source(sets, {}), steer)
     asked = samples.read(samples_table)[: steer["questions"]]
     log.info("%d conditions, %d questions", len(every), len(asked))
     ask = prompts(loaded, base.load(settings["kind"]), "chat")

@@ -1,17 +1,15 @@
 """What is tried out on every question: a list of conditions, each one way to steer or none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vlmscope.xl_vlms import dictionary, steering_files
+from vlmscope.xl_vlms import dictionary
 from vlmscope.xl_vlms import steering_vectors as directions
-from vlmscope.xl_vlms.steering_files import Source, Steering
-
-# Draws beyond the first are told apart by their number alone; the seed of a vector's random directions is the run's.
-KINDS = ("none", "vector", "gated", "random", "shuffled", "alpha", "layer", "tokens", "n", "pair")
+from vlmscope.xl_vlms.steering_files import Steering
+from vlmscope.xl_vlms.steering_source import Source, block_of
 
 
 @dataclass(frozen=True)
@@ -19,11 +17,11 @@ class Condition:
     """One way to steer.
 
     kind        none; vector; gated, only on questions near those of the vector; controls random and shuffled; what is
-                varied: alpha, layer, tokens, n; pair, from one concept to another
+                varied: alpha, layer, tokens, n; pair, from one concept to another; random_pair, their control
     vector      its name; i-j for pairs
     block       number of the decoder block behind which it is added
     positions, start   as in `pushes.Push`; a start of 0 stands for the first position behind the picture
-    n           samples of base and of target; 0 for all
+    n_samples   samples of base and of target; 0 for all
     direction   float32 [D]; None for no steering
     concepts    float32 [K, D] and bool [K], of gated ones
     """
@@ -35,7 +33,7 @@ class Condition:
     positions: str = "all"
     start: int = 0
     draw: int = 0
-    n: int = 0
+    n_samples: int = 0
     direction: np.ndarray | None = field(default=None, repr=False, compare=False)
     concepts: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
@@ -63,16 +61,16 @@ def planned(found: Mapping[str, Steering], settings: Mapping[str, Any], swept: b
         if one["task"] == "caption":
             continue
         for module in one["modules"]:
-            every += _of_vector(name, found[name], module, steer)
+            every += of_vector(name, found[name], module, steer)
     if swept:
         for name in steer["sweep"]["vectors"]:
             every += _varied(name, found[name], settings["vectors"][name]["modules"][0], steer)
     return every
 
 
-def _of_vector(name: str, made: Steering, module: str, steer: Mapping[str, Any]) -> Iterator[Condition]:
+def of_vector(name: str, made: Steering, module: str, steer: Mapping[str, Any]) -> Iterator[Condition]:
     """The vector itself at every strength, gated where it has a gate, and its controls."""
-    block = steering_files.block_of(made, module, name)
+    block = block_of(list(made.vector), module, made.about["layers"], name)
     place, vector = {"vector": name, "block": number(block), "positions": steer["positions"]}, made.vector[block]
     for alpha in steer["alphas"]:
         yield Condition("vector", **place, alpha=alpha, direction=vector)
@@ -89,7 +87,7 @@ def _of_vector(name: str, made: Steering, module: str, steer: Mapping[str, Any])
 
 def _varied(name: str, made: Steering, module: str, steer: Mapping[str, Any]) -> Iterator[Condition]:
     """One thing at a time, at strength 1 and the first of the vector's modules."""
-    sweep, block = steer["sweep"], steering_files.block_of(made, module, name)
+    sweep, block = steer["sweep"], block_of(list(made.vector), module, made.about["layers"], name)
     place, usual = {"vector": name, "block": number(block)}, {"positions": steer["positions"]}
     for alpha in sweep["alphas"]:
         yield Condition("alpha", **place, **usual, alpha=alpha, direction=made.vector[block])
@@ -100,36 +98,28 @@ def _varied(name: str, made: Steering, module: str, steer: Mapping[str, Any]) ->
         yield Condition("tokens", **place, positions=positions, start=start, alpha=1.0, direction=made.vector[block])
     for n, by_block in made.fewer.items():
         for draw, one in enumerate(by_block[block]):
-            yield Condition("n", **place, **usual, alpha=1.0, n=n, draw=draw, direction=one)
+            yield Condition("n", **place, **usual, alpha=1.0, n_samples=n, draw=draw, direction=one)
 
 
 def pairs(source: Source, settings: Mapping[str, Any]) -> list[Condition]:
-    """From every concept of a set to every other.
+    """From every concept of a set to every other; random directions of their mean length first.
 
     settings   xl_vlms.steer
     """
     own = settings["directions"]
-    block = _known_block(source, own["set"], own["module"])
+    block = source.block(own["set"], own["module"])
     values = source.whole(own["set"], block).values
     concepts = dictionary.fit(values, "kmeans", own["k"], seed=settings["seed"]).concepts
     shifts = directions.pairs(concepts)
-    return [
-        Condition("pair", f"{i}-{j}", number(block), own["alpha"], settings["positions"], direction=shifts[i, j])
+    place = {"block": number(block), "alpha": own["alpha"], "positions": settings["positions"]}
+    lengths = np.linalg.norm(shifts[~np.eye(len(shifts), dtype=bool)], axis=1)
+    usual = directions.random_like(
+        np.full(shifts.shape[-1], lengths.mean() / shifts.shape[-1] ** 0.5), settings["random"], settings["seed"]
+    )
+    controls = [Condition("random_pair", **place, draw=draw, direction=one) for draw, one in enumerate(usual)]
+    return controls + [
+        Condition("pair", f"{i}-{j}", **place, direction=shifts[i, j])
         for i in range(len(shifts))
         for j in range(len(shifts))
         if i != j
     ]
-
-
-def _known_block(source: Source, name: str, module: str) -> str:
-    made = Steering(dict.fromkeys(source.blocks(name)), {}, {}, {}, {}, {"layers": source.layers(name)})
-    return steering_files.block_of(made, module, source.sets[name])
-
-
-def by_block(every: Sequence[Condition]) -> dict[int, list[int]]:
-    """Numbers of the conditions by the block they steer behind; those without steering stand with the last block."""
-    last = max((one.block for one in every), default=-1)
-    found: dict[int, list[int]] = {}
-    for place, one in enumerate(every):
-        found.setdefault(last if one.direction is None else one.block, []).append(place)
-    return found

@@ -5,10 +5,11 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import exchange, shift, vectors
+from vlmscope.settings.xl_vlms import exchange, shift, steer, vectors
 from vlmscope.settings.xl_vlms.data import CAPTURES, DATASETS
 from vlmscope.settings.xl_vlms.exchange import Exchange
 from vlmscope.settings.xl_vlms.shift import Shift
+from vlmscope.settings.xl_vlms.steer import Steer, Vector
 from vlmscope.settings.xl_vlms.vectors import VectorSet
 
 __all__ = ["CAPTURES", "DATASETS", "DEFAULT", "XLVLMs", "names", "problems"]
@@ -18,6 +19,8 @@ class XLVLMs(Section):
     """System 3."""
 
     sets: dict[Name, VectorSet] = Field({}, description="catalogue of vector sets: which states are looked at")
+    vectors: dict[Name, Vector] = Field({}, description="catalogue of steering vectors")
+    steer: Steer = Field(Steer(), description="how steering vectors are tried out")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
 
@@ -25,12 +28,12 @@ class XLVLMs(Section):
 def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
     wanted: list[Reference] = [("run.xl_vlms", name, config.models, "models") for name in config.run.xl_vlms]
-    return wanted + vectors.names(config) + exchange.names(config) + shift.names(config)
+    return wanted + vectors.names(config) + exchange.names(config) + shift.names(config) + steer.names(config)
 
 
 def problems(config: Any) -> list[str]:
     """What else does not hold together."""
-    return vectors.problems(config) + shift.problems(config)
+    return vectors.problems(config) + shift.problems(config) + steer.problems(config)
 
 
-DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT, "shift": shift.DEFAULT}
+DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT, **steer.DEFAULT, "shift": shift.DEFAULT}

@@ -47,7 +47,7 @@ class Vector(Section):
 class Directions(Section):
     """Search among all pairs of concepts for those that lead to one answer (xl_vlms.md 2.10)."""
 
-    set: Name = Field("answers", description="vectors whose concepts are paired")
+    set: Name = Field("type-all", description="vectors whose concepts are paired")
     k: int = Field(5, ge=2, description="concepts")
     module: str = Field("block.-1", description="block behind which the pairs are added")
     alpha: float = Field(1.0, gt=0, description="strength")
@@ -75,7 +75,7 @@ class Sweep(Section):
 class Separability(Section):
     """How far states of different answers lie apart, layer by layer."""
 
-    set: Name = Field("answers", description="vectors that are told apart")
+    set: Name = Field("type-all", description="vectors that are told apart")
     classes: dict[str, dict[str, list[str]]] = Field(
         {
             "type": {"yes/no": [], "number": [], "other": []},
@@ -86,6 +86,16 @@ class Separability(Section):
     )
     folds: int = Field(4, ge=2, description="parts of the cross-validation")
     permutations: int = Field(20, ge=1, description="shuffles of the labels beside it")
+
+
+class Released(Section):
+    """A steering vector of the released code."""
+
+    file: str = Field(description="its .pth file")
+    key: str = Field(
+        "steering_vector", description="name of the vector in it; steering_vector_concept_i_to_j for pairs"
+    )
+    block: int = Field(ge=0, description="decoder block behind which it belongs, from 0")
 
 
 class Steer(Section):
@@ -103,6 +113,9 @@ class Steer(Section):
     directions: Directions = Field(Directions(), description="search among pairs of concepts")
     sweep: Sweep = Field(Sweep(), description="ablations")
     separability: Separability = Field(Separability(), description="classes of states, layer by layer")
+    imported: dict[Name, dict[Name, Released]] = Field(
+        {}, description="per model and vector, a file of the released code that is read instead of making the vector"
+    )
     bootstrap: int = Field(2000, ge=10, description="resamples of the questions behind intervals")
     seed: int = Field(0, ge=0, description="seed of concepts, draws and resamples")
 
@@ -120,6 +133,9 @@ def names(config: Any) -> list[Reference]:
         found += [(f"{where}.parts", name, own, "xl_vlms.vectors") for name in one.parts]
         found += [(f"{where}.without", name, own, "xl_vlms.vectors") for name in one.without]
     found += [("xl_vlms.steer.sweep.vectors", name, own, "xl_vlms.vectors") for name in steer.sweep.vectors]
+    for model, files in steer.imported.items():
+        found.append(("xl_vlms.steer.imported", model, config.models, "models"))
+        found += [(f"xl_vlms.steer.imported.{model}", name, own, "xl_vlms.vectors") for name in files]
     found += [("xl_vlms.steer.sweep.models", name, config.models, "models") for name in steer.sweep.models]
     found.append(("xl_vlms.steer.dataset", steer.dataset, config.datasets, "datasets"))
     for section in ("directions", "separability"):
@@ -144,7 +160,7 @@ def problems(config: Any) -> list[str]:
 
 
 # What the drawn world is asked; the published ones are yes -> no, 1 -> 3 and white -> black.
-_SET = "answers"
+_SET = "type-all"
 
 
 def _group(**asked: list[str]) -> dict[str, Any]:
@@ -154,8 +170,8 @@ def _group(**asked: list[str]) -> dict[str, Any]:
 def _targeted(original: str, wanted: str, like: str, **options: Any) -> dict[str, Any]:
     return {
         "task": "targeted",
-        "base": _group(answers=[original]),
-        "target": _group(answers=[wanted]),
+        "base": _group(answers=[original], said=[original]),
+        "target": _group(answers=[wanted], said=[wanted]),
         "original": original,
         "wanted": wanted,
         "like": like,
@@ -179,7 +195,8 @@ VECTORS: dict[str, Any] = {
     "to-number": _typed("number"),
     "to-other": _typed("other"),
     "yes-no": _targeted("yes", "no", "yes-no", gate=8),
-    "one-three": _targeted("1", "3", "one-three"),
+    # Three things of a kind are too rare among drawn scenes.
+    "one-two": _targeted("1", "2", "one-three"),
     "red-blue": _targeted("red", "blue", "white-black"),
     "yes-no-cluster": _targeted("yes", "no", "", method="cluster", modules=["block.-2"]),
     "yes-no-clean": _targeted("yes", "no", "", without=["to-other"], modules=["block.-2"]),
