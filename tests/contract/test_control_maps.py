@@ -8,8 +8,6 @@ from vlmscope.capture import batches, shard
 from vlmscope.datasets import base as datasets
 from vlmscope.mm_neurons import grids, image_units, lists
 from vlmscope.mm_neurons.lists import Entry, Neurons
-from vlmscope.models import base
-from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, tables
 
@@ -25,9 +23,7 @@ def listed(loaded, seed):
 
 
 def test_best_and_random_neurons_are_kept_under_their_methods(tmp_path):
-    slim_imports()
-    kind = base.family("llava")
-    loaded = Loaded(*tiny_families.build(kind, tiny_families.BUILDERS["llava"]), kind, {"fingerprint": "f"})
+    loaded = tiny_families.loaded("llava", fingerprint="f")
     raw.draw_benchmark("sbu", tmp_path / "drawn", {"train": "train"}, {"train": 3})
     samples = list(datasets.load("sbu").read(tmp_path / "drawn", "train", name="sbu"))
     tables.write(table(samples), tmp_path / "samples.parquet", SCHEMA)

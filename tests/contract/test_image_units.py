@@ -20,7 +20,7 @@ from vlmscope.mm_neurons import grids, image_units, patches
 from vlmscope.mm_neurons.grids import Seen
 from vlmscope.mm_neurons.lists import Neurons
 from vlmscope.models import base, inputs
-from vlmscope.models.load import Loaded, slim_imports
+from vlmscope.models.load import Loaded
 from vlmscope.samples import Sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,7 @@ NAMES = ("a", "b", "c")
 
 @cache
 def model(name):
-    slim_imports()
-    kind = base.family(name)
-    return Loaded(*tiny_families.build(kind, tiny_families.BUILDERS[name]), kind, {})
+    return tiny_families.loaded(name)
 
 
 def batch(loaded, numbers):

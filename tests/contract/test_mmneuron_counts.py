@@ -10,9 +10,7 @@ from vlmscope.capture import plan, run
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
 from vlmscope.models import inputs
-from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
-from vlmscope.models.load import Loaded, slim_imports
 
 PROMPTS = ["<image>\nw1 w2 w3", "<image>\nw4 w5 w6 w7 w8 w9", "<image>\nw10", "<image>\nw11 w12 w13 w14"]
 # Where the paper's code looks, by the names of the classes of today (mmneuron.md 4).
@@ -33,10 +31,7 @@ ACTIVATIONS = {
 
 @pytest.fixture(scope="module", params=sorted(modules.MODULES))
 def loaded(request):
-    slim_imports()
-    kind = family(request.param)
-    model, processor = tiny_families.build(kind, tiny_families.BUILDERS[request.param])
-    return Loaded(model, processor, kind, {})
+    return tiny_families.loaded(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import patches
 from vlmscope.models import base, inputs
-from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.world.draw import draw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +21,7 @@ PATCHES = [name for name in patches.KNOWN if name not in patches.QUERIES]
 
 @cache
 def model(name):
-    slim_imports()
-    kind = base.family(name)
-    return Loaded(*tiny_families.build(kind, tiny_families.BUILDERS[name]), kind, {})
+    return tiny_families.loaded(name)
 
 
 def noise(size, seed=0):

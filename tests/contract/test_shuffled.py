@@ -12,7 +12,6 @@ from vlmscope.capture.batches import left_padded
 from vlmscope.edits import shuffled
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import base, inputs
-from vlmscope.models.load import Loaded, slim_imports
 
 WRITERS = [name for name in base.names() if base.family(name).head]
 
@@ -20,13 +19,11 @@ WRITERS = [name for name in base.names() if base.family(name).head]
 @cache
 def set_up(name):
     """A tiny model, and tensors of two samples whose prompts differ in length."""
-    slim_imports()
-    kind, builder = base.family(name), tiny_families.BUILDERS[name]
-    loaded = Loaded(*tiny_families.build(kind, builder), kind, {})
+    loaded, builder = tiny_families.loaded(name), tiny_families.BUILDERS[name]
     noise = np.random.default_rng(0)
     size = builder.pictures[0]
     pictures = [Image.fromarray(noise.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)) for _ in range(2)]
-    prompts = [kind.template.format(prompt=f"<image>\n{words}") for words in ("w1 w2 w3", "w4")]
+    prompts = [loaded.family.template.format(prompt=f"<image>\n{words}") for words in ("w1 w2 w3", "w4")]
     return loaded, inputs.encode(loaded, prompts, pictures, side="right")
 
 

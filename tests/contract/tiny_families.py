@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from vlmscope.models import load
+from vlmscope.models.base import family
 
 WORDS = 80
 VOCABULARY = 128
@@ -97,6 +98,13 @@ def build(kind: Any, builder: Builder) -> tuple[Any, Any]:
         words.save_pretrained(Path(folder) / "qformer_tokenizer")
         pictures.save_pretrained(folder)
         return model, kind.processor(Path(folder), config)
+
+
+def loaded(name: str, **about: Any) -> load.Loaded:
+    """The tiny model of a family as the library hands models around."""
+    load.slim_imports()
+    kind = family(name)
+    return load.Loaded(*build(kind, BUILDERS[name]), kind, about)
 
 
 def image_id(words: Any, token: str = "<image>") -> int:

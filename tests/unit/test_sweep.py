@@ -13,9 +13,7 @@ from vlmscope.capture import run, taps
 from vlmscope.edits import Change, changed, zeroed
 from vlmscope.mmneuron import modules
 from vlmscope.models import answer, inputs
-from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
-from vlmscope.models.load import Loaded, slim_imports
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
@@ -27,10 +25,7 @@ TOKENS = 5
 
 @pytest.fixture(scope="module", params=sorted(modules.MODULES))
 def loaded(request):
-    slim_imports()
-    kind = family(request.param)
-    model, processor = tiny_families.build(kind, tiny_families.BUILDERS[request.param])
-    return Loaded(model, processor, kind, {})
+    return tiny_families.loaded(request.param)
 
 
 @pytest.fixture(scope="module")
