@@ -13,15 +13,15 @@ DATASETS: dict[str, Any] = {
         "kind": "karpathy",
         "options": {"query": "describe the image."},
         "splits": {"train": "train", "val": "test"},
-        "scenes": {"train": 400, "val": 160},
-        "limit": {"train": 400, "val": 160},
+        "scenes": {"train": 800, "val": 240},
+        "limit": {"train": 800, "val": 240},
     },
     "vqa": {
         "kind": "vqav2_questions",
         # What the embedded models were taught to expect before a question.
         "options": {"ask": "Question: "},
-        "scenes": {"train": 120, "val": 80},
-        "limit": {"train": 800, "val": 480},
+        "scenes": {"train": 240, "val": 80},
+        "limit": {"train": 1600, "val": 480},
     },
     "vg": {
         "kind": "visual_genome",
