@@ -54,19 +54,20 @@ def flat(found: Mapping[Key, Neurons]) -> pl.DataFrame:
     return pl.DataFrame(data).cast(LISTED)
 
 
-def words(tokens: pl.DataFrame) -> pl.DataFrame:
+def words(tokens: pl.DataFrame, end: str = "top") -> pl.DataFrame:
     """Layer, unit, tokens: what each neuron's output weights raise most, best first, empty texts and all.
 
     tokens   `schemas.NEURON_TOKENS`
+    end      bottom: what they lower most
     """
-    top = tokens.filter(pl.col("end") == "top").sort("layer", "unit", "rank")
-    return top.group_by("layer", "unit", maintain_order=True).agg(pl.col("token").alias("tokens"))
+    own = tokens.filter(pl.col("end") == end).sort("layer", "unit", "rank")
+    return own.group_by("layer", "unit", maintain_order=True).agg(pl.col("token").alias("tokens"))
 
 
-def texts(tokens: pl.DataFrame, neurons: Iterable[Neuron]) -> dict[Neuron, list[str]]:
+def texts(tokens: pl.DataFrame, neurons: Iterable[Neuron], end: str = "top") -> dict[Neuron, list[str]]:
     """Decoded tokens of some neurons by layer and unit."""
     chosen = pl.DataFrame(sorted(set(neurons)), {"layer": pl.Int32, "unit": pl.Int32}, orient="row")
-    found = words(tokens.join(chosen, on=["layer", "unit"], how="semi"))
+    found = words(tokens.join(chosen, on=["layer", "unit"], how="semi"), end)
     return {(layer, unit): told for layer, unit, told in found.iter_rows()}
 
 
@@ -77,17 +78,21 @@ class Known:
     """
 
     def __init__(self, tokens: pl.DataFrame) -> None:
-        self.tokens = tokens
-        self.places: dict[Neuron, int] = {}
+        self.ends = {end: tokens.filter(pl.col("end") == end) for end in ("top", "bottom")}
+        self.places: dict[tuple[Neuron, str], int] = {}
 
-    def place(self, layer: int, unit: int) -> int:
-        """Number of a neuron in `rows`."""
-        return self.places.setdefault((layer, unit), len(self.places))
+    def place(self, layer: int, unit: int, below: bool = False) -> int:
+        """Number of a neuron in `rows`; with `below` of one that was active below zero, with the words it raised so."""
+        key = (layer, unit), "bottom" if below else "top"
+        return self.places.setdefault(key, len(self.places))
 
     def rows(self) -> list[list[Any]]:
         """Layer, unit, tokens of every neuron that was asked for."""
-        told = texts(self.tokens, self.places)
-        return [[*neuron, told.get(neuron, [])] for neuron in self.places]
+        told = {
+            end: texts(tokens, [neuron for neuron, own in self.places if own == end], end)
+            for end, tokens in self.ends.items()
+        }
+        return [[*neuron, told[end].get(neuron, [])] for neuron, end in self.places]
 
 
 def kinds(paths: Sequence[str]) -> list[tuple[str, Kind]]:

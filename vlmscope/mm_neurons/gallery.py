@@ -113,12 +113,14 @@ class Source:
         return {**about, "by": by, "changed": changed(self.effects, row["sample"], row["noun"])}
 
     def of_activation(self, kind: str, sample: str, noun: str) -> dict[str, Any]:
-        """Best neurons as number and score, and grids by name."""
+        """Best neurons as number, score, and whether they were active below zero; grids by name."""
         best = self.best[kind][sample, noun]
         values = grids.read(self.maps, kind, METHOD, sample, noun)
         named = draw.named(values, best, self.settings["sizes"], self.settings["singles"])
-        chosen = zip(best.layer.tolist(), best.unit.tolist(), best.score.tolist(), strict=True)
-        listed = [[self.known.place(layer, unit), float(f"{score:.4g}")] for layer, unit, score in chosen]
+        chosen = zip(*(getattr(best, name).tolist() for name in lists.TYPES), strict=True)
+        listed = [
+            [self.known.place(layer, unit, below), float(f"{score:.4g}"), below] for layer, unit, score, below in chosen
+        ]
         return {
             "neurons": listed[: self.settings["listed"]],
             "grid": list(values.shape[1:]),

@@ -39,6 +39,10 @@ class Results:
         return str(self.folder / f"{name}.{ending}")
 
 
+# Every second neuron of a list is active below zero.
+ODD = np.arange(LAYERS * UNITS) % 2 == 1
+
+
 def order(seed):
     """Layers and units of all neurons in an order of its own."""
     places = np.random.default_rng(seed).permutation(LAYERS * UNITS)
@@ -57,7 +61,7 @@ def entries():
                     score = np.linspace(3, -3, LAYERS * UNITS).astype(np.float32)
                     # The same word has nearly the same neurons in every picture.
                     places = order(len(noun.casefold()) + 100 * place)
-                    yield Entry(activation, "contribution", sample(number), noun, Neurons(*places, score, score < 0))
+                    yield Entry(activation, "contribution", sample(number), noun, Neurons(*places, score, ODD))
                     yield Entry(activation, "random", sample(number), noun, Neurons(*order(number), score))
 
 
@@ -79,7 +83,7 @@ def neuron_tokens():
     for place in range(LAYERS * UNITS):
         for end in ("top", "bottom"):
             for rank in range(4):
-                token = (place + rank) % len(TEXTS)
+                token = (place + rank + 5 * (end == "bottom")) % len(TEXTS)
                 logit = (10 - rank - place / 10) * (1 if end == "top" else -1)
                 rows.append((place // UNITS, place % UNITS, end, rank, token, TEXTS[token], logit))
     return pl.DataFrame(rows, schema=NEURON_TOKENS, orient="row")

@@ -9,7 +9,7 @@ import subprocess
 import mmn_results
 import numpy as np
 import pytest
-from mmn_results import ACTIVATIONS
+from mmn_results import ACTIVATIONS, TEXTS, UNITS
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import catalogue, draw, examples, gallery, grids, lists, maps, masks
@@ -96,8 +96,12 @@ def test_neurons_and_maps_of_the_gallery_are_those_of_the_files(shown, results):
     (dog,) = [one for one in shown.data["images"][0]["nouns"] if one["noun"] == "dog"]
     for activation in ACTIVATIONS:
         own, best = dog["by"][activation], lists.read(results.neurons, activation, "contribution")["sbu-train-0", "dog"]
-        named = [shown.data["neurons"][place][:2] for place, _ in own["neurons"]]
-        assert named == np.stack([best.layer, best.unit], 1)[:5].tolist()
+        named = [shown.data["neurons"][place] for place, _, _ in own["neurons"]]
+        assert [one[:2] for one in named] == np.stack([best.layer, best.unit], 1)[:5].tolist()
+        assert [below for *_, below in own["neurons"]] == best.negative[:5].tolist()
+        for (layer, unit, told), below in zip(named, best.negative, strict=False):
+            first = layer * UNITS + unit + 5 * below
+            assert told == [TEXTS[(first + rank) % len(TEXTS)] for rank in range(4)], "words of the end that it raised"
         with grids.opened(results.maps) as file:
             values = grids.read(file, activation, "contribution", "sbu-train-0", "dog")
         wanted = draw.named(values, best, SETTINGS["sizes"], SETTINGS["singles"])

@@ -110,11 +110,12 @@ function strips(own) {
 
 function neurons(own, noun) {
   const most = Math.max(...own.neurons.map(([, score]) => Math.abs(score)), 1e-9), names = own.maps.map((one) => one[0]);
-  const rows = own.neurons.map(([place, score], rank) => {
-    const one = data.neurons[place];
-    return [String(rank + 1), neuronName(one), number(score), bar(Math.abs(score) / most), tokens(one[2], noun)];
+  const rows = own.neurons.map(([place, score, below], rank) => {
+    const one = data.neurons[place], name = made("span", below ? `\u2212${neuronName(one)}` : neuronName(one));
+    if (below) name.title = "Active below zero here: it raises what stands at its lower end.";
+    return [String(rank + 1), name, number(score), bar(Math.abs(score) / most), tokens(one[2], noun)];
   });
-  const wrap = table("neurons", ["", "neuron", "score", "", "raises most"], rows, ["number faint", "", "number", "", ""]);
+  const wrap = table("neurons", ["", "neuron", "score", "", "raises here"], rows, ["number faint", "", "number", "", ""]);
   [...wrap.querySelectorAll("tr")].slice(1).forEach((row, rank) => {
     const name = neuronName(data.neurons[own.neurons[rank][0]]).replace(".", "_");
     if (!names.includes(name)) return;
