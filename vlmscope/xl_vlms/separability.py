@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from vlmscope.stats import interval
+from vlmscope.xl_vlms import steering_source
 from vlmscope.xl_vlms.steer_schemas import SEPARABILITY
 from vlmscope.xl_vlms.steering_source import Source
 
@@ -170,3 +171,16 @@ def table(every: Sequence[Classes], model: str, settings: Mapping[str, Any]) -> 
         about = {"model": model, "seed": settings["seed"], "question": one.question, "module": one.block}
         rows.append({**about, "classes": len(np.unique(one.labels)), "n": len(one.labels), **told})
     return pl.DataFrame(rows, schema=SEPARABILITY)
+
+
+def from_files(sets: Sequence[str], tables: Sequence[str], settings: Mapping[str, Any]) -> list[Classes]:
+    """States and classes from files of vectors and tables of questions.
+
+    settings   xl_vlms.steer.separability
+    """
+    return classes(steering_source.from_files(sets, tables), settings)
+
+
+def planes(every: Sequence[Classes]) -> list[tuple[Classes, Plane]]:
+    """The same with their planes, for the figure."""
+    return [(one, plane(one.values)) for one in every]

@@ -20,10 +20,9 @@ from vlmscope.pushes import Push, pushed
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample
 from vlmscope.session import progress
-from vlmscope.xl_vlms import steer_conditions, steering_files
+from vlmscope.xl_vlms import steer_conditions, steering_files, steering_source
 from vlmscope.xl_vlms.steer_conditions import Condition
 from vlmscope.xl_vlms.steer_schemas import STEERED
-from vlmscope.xl_vlms.steering_source import Source
 
 log = logging.getLogger(__name__)
 
@@ -116,18 +115,19 @@ def from_files(
     raw: str,
     samples_table: str,
     steering: Sequence[str],
-    sets: Mapping[str, str],
+    paired: Sequence[str],
     settings: Mapping[str, Any],
     batch: int,
 ) -> pl.DataFrame:
     """Answers to the evaluation questions under every condition, `STEERED`.
 
+    paired     vectors whose concepts are paired (steer.directions), none where that is not done
     settings   kind of the dataset, vectors (xl_vlms.vectors), steer (xl_vlms.steer), swept
     """
     steer, found = settings["steer"], dict(steering_files.read_all(steering))
     every = steer_conditions.planned(found, settings, settings["swept"])
-    if settings["swept"]:
-        every += steer_conditions.pairs(Source(sets, {}), steer)
+    if paired:
+        every += steer_conditions.pairs(steering_source.from_files(paired, []), steer)
     asked = samples.read(samples_table)[: steer["questions"]]
     log.info("%d conditions, %d questions", len(every), len(asked))
     ask = prompts(loaded, base.load(settings["kind"]), "chat")

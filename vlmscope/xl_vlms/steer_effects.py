@@ -155,6 +155,7 @@ class Judge:
         meant = np.isin(self.types, list(aim.types)) if aim.types else np.ones(len(self.types), bool)
         now, was = (_is(one.texts, aim.wanted) for one in (own, before))
         gone, there = (_is(one.texts, aim.original) for one in (own, before))
+        changed = own.texts != before.texts
         change = (now.astype(float) - was) * meant
         means = self._means({"d_wanted": (change * len(change), np.ones(len(change), bool))})
         official = vqa.answer_counts(own.texts.tolist(), self.types.tolist())[vqa.OVERALL + vqa.AS_OFFICIAL]
@@ -166,6 +167,7 @@ class Judge:
             "n_wanted": int((now & meant).sum()),
             "n_wanted_all": int(now.sum()),
             "n_wanted_all_as_official": sum(n for text, n in official.items() if _same(text, aim.wanted)),
+            "wanted_pct": 100 * float(now[changed].mean()) if changed.any() else None,
             "p_wanted": _mcnemar(was & meant, now & meant),
         }
 

@@ -50,6 +50,7 @@ EFFECTS = {
     "d_wanted": pl.Int64,
     "d_wanted_low": pl.Float64,
     "d_wanted_high": pl.Float64,
+    "wanted_pct": pl.Float64,
     "p_wanted": pl.Float64,
     "p_right": pl.Float64,
     "acc_off": pl.Float64,

@@ -11,12 +11,12 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.stats import Draws
 from vlmscope.store import tables
 from vlmscope.xl_vlms import steer_effects
+from vlmscope.xl_vlms.steer_plan import ABLATIONS
 from vlmscope.xl_vlms.steer_schemas import CONTROLS, EFFECTS, PAPER, STEER, STEERED
+from vlmscope.xl_vlms.vectors import opened
 
 # What one steers with: columns that a control shares with its vector.
 PLACE = ["vector", "block", "alpha", "positions", "start"]
-EXTRA = ("cluster", "sum")
-ABLATIONS = ("n", "layer", "alpha", "tokens")
 
 
 def published() -> dict[str, dict[str, Any]]:
@@ -88,16 +88,20 @@ def _paper(row: Mapping[str, Any], vectors: Mapping[str, Any], last: int) -> dic
     return {f"paper_{name}": known.get(name) for name in PAPER} | {"source": known.get("source", "")}
 
 
-def by_task(shown: pl.DataFrame, vectors: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
-    """The tables `type`, `targeted` and `extra`: extra are gates, concepts, right angles and sums."""
+def by_task(effects: pl.DataFrame, vectors: Mapping[str, Any], numbered: str) -> dict[str, pl.DataFrame]:
+    """The tables `type`, `targeted` and `extra`, `STEER`; extra are gates, concepts, right angles and sums.
+
+    numbered   a file of vectors of the model, which tells how many blocks it has
+    """
+    with opened(numbered) as file:
+        shown = beside_controls(effects, vectors, int(file.attrs["layers"]) - 1)
     tasks = {name: one["task"] for name, one in vectors.items()}
-    is_extra = (pl.col("kind") == "gated") | (~pl.col("method").is_in(["shift_of_means", ""]))
-    task = pl.col("vector").replace_strict(tasks, default="")
+    is_extra = (pl.col("kind") == "gated") | (~pl.col("method").is_in(["shift_of_means", "imported", ""]))
+    task, none = pl.col("vector").replace_strict(tasks, default=""), pl.col("kind") == "none"
     # Vectors that others in the table are variants of stand beside them.
     varied = [name for name, one in vectors.items() if one["gate"]] + [
         part for one in vectors.values() for part in (*one["parts"], *one["without"])
     ]
-    none = pl.col("kind") == "none"
     return {
         "type": shown.filter(none | ((task == "type") & ~is_extra)),
         "targeted": shown.filter(none | ((task == "targeted") & ~is_extra)),
@@ -118,6 +122,18 @@ def ablation(effects: pl.DataFrame, what: str, model: str) -> pl.DataFrame:
     return pl.concat([effects.filter(kind="none"), rows.sort("vector", *order, maintain_order=True)])
 
 
+def ablations(path: str, model: str) -> dict[str, pl.DataFrame]:
+    """All of them by what is varied, from a table of effects."""
+    effects = tables.read(path, EFFECTS)
+    return {what: ablation(effects, what, model) for what in ABLATIONS}
+
+
+def write_ablations(varied: Mapping[str, pl.DataFrame], targets: Sequence[str]) -> None:
+    """Write tables of what is varied to targets in the same order."""
+    for frame, target in zip(varied.values(), targets, strict=True):
+        tables.write(frame, target, EFFECTS)
+
+
 def over_models(paths: Sequence[str], vectors: Mapping[str, Any]) -> pl.DataFrame:
     """The rows of all models for vectors that repeat the paper's, at strength 1, `STEER`."""
     repeated = [name for name, one in vectors.items() if one["like"]]
@@ -128,9 +144,8 @@ def over_models(paths: Sequence[str], vectors: Mapping[str, Any]) -> pl.DataFram
     return joined.filter((pl.col("kind") == "none") | at_one).with_columns(*bare, source=pl.lit(""))
 
 
-def write_all(effects: pl.DataFrame, targets: Mapping[str, str], vectors: Mapping[str, Any], last: int) -> None:
-    """Write the effects and the tables of the tasks to the targets of their names."""
-    shown = by_task(beside_controls(effects, vectors, last), vectors)
+def write_all(effects: pl.DataFrame, shown: Mapping[str, pl.DataFrame], targets: Any) -> None:
+    """Write the effects and the tables of `by_task` to the targets of their names."""
     tables.write(effects, targets["effects"], EFFECTS)
     for name, frame in shown.items():
         tables.write(frame, targets[name], STEER)

@@ -35,17 +35,21 @@ class Steering(NamedTuple):
     about: dict[str, Any]
 
 
-def make(source: Source, settings: Mapping[str, Any]) -> dict[str, Steering]:
+def make(
+    source: Source, settings: Mapping[str, Any], imported: Mapping[str, Steering] | None = None
+) -> dict[str, Steering]:
     """Every vector of the configuration, sums last.
 
     settings   vectors (xl_vlms.vectors), sizes (numbers of samples of the vectors that are varied), draws, shuffled,
                seed, swept (names of those vectors)
+    imported   vectors that are ready
     """
-    found: dict[str, Steering] = {}
-    plain = {name: one for name, one in settings["vectors"].items() if one["method"] != "sum"}
+    found = dict(imported or {})
+    asked = {name: one for name, one in settings["vectors"].items() if name not in found}
+    plain = {name: one for name, one in asked.items() if one["method"] != "sum"}
     for name, one in sorted(plain.items(), key=lambda item: bool(item[1]["without"])):
         found[name] = _made(source, name, one, settings, found)
-    for name, one in settings["vectors"].items():
+    for name, one in asked.items():
         if one["method"] == "sum":
             found[name] = _summed(one, found)
     return found
@@ -134,9 +138,22 @@ def read(path: str | Path) -> Steering:
     return made
 
 
-def from_files(*, sets: Mapping[str, str], tables: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Steering]:
-    """Every vector of the configuration, from files of vectors and tables of questions."""
-    return make(Source(sets, steering_source.questions(tables)), settings)
+def from_files(*, sets: Sequence[str], tables: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Steering]:
+    """Every vector of the configuration, from files of vectors and tables of questions.
+
+    settings   as for `make`, and imported: vectors that are read from files of the released code
+    """
+    imported = {name: _imported(one) for name, one in settings["imported"].items()}
+    return make(steering_source.from_files(sets, tables), settings, imported)
+
+
+def _imported(one: Mapping[str, Any]) -> Steering:
+    # Such files need torch, which nothing else here does.
+    from vlmscope.xl_vlms import steering_released
+
+    vector = steering_released.read(one["file"], one["key"])
+    about = {"method": "imported", "made_of": dict(one), "layers": 0}
+    return Steering({f"block.{one['block']}": vector}, {}, {}, {}, {}, about)
 
 
 def write_all(made: Mapping[str, Steering], targets: Sequence[str], **about: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,12 +87,19 @@ def questions(paths: Sequence[str]) -> dict[str, Asked]:
     return found
 
 
+def from_files(sets: Sequence[str], tables: Sequence[str]) -> Source:
+    """Sets by the names of their files, and what is known of their questions."""
+    return Source({Path(path).stem: path for path in sets}, questions(tables))
+
+
 def block_of(there: Sequence[str], module: str, layers: int, where: str) -> str:
     """The one of these blocks that a module's name means.
 
-    layers   decoder blocks of the model, 0 where nobody knows
+    layers   decoder blocks of the model, 0 where nobody knows: then a single block is the one that is counted to
     where    file that holds the blocks
     """
+    if not layers and len(there) == 1 and modules.canonical(module).startswith("block.-"):
+        return there[0]
     name = modules.numbered(module, layers) if layers else modules.canonical(module)
     if name not in there:
         raise VlmscopeError(

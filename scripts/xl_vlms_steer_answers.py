@@ -1,0 +1,20 @@
+"""Write answers without steering, under every vector and strength, and under controls."""
+
+from vlmscope.models.load import load
+from vlmscope.session import device, logged, prepare_torch, settings
+from vlmscope.store import tables
+from vlmscope.xl_vlms import steer_answers
+from vlmscope.xl_vlms.steer_schemas import STEERED
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    rows = steer_answers.from_files(
+        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
+        raw=snakemake.input.raw,
+        samples_table=snakemake.input.samples,
+        steering=snakemake.input.vectors,
+        paired=snakemake.input.paired,
+        settings={**settings(snakemake.params.settings), **settings(snakemake.params.swept)},
+        batch=snakemake.resources.batch,
+    )
+    tables.write(rows, snakemake.output.rows, STEERED)
