@@ -114,9 +114,9 @@ def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.slow
-def test_neurons_of_a_noun_write_it_more_often_than_the_most_active_ones(shipped):
-    """With the activation of the released code; see docs/mm_neurons.md for the other one."""
-    found = match_at_ten(shipped, "act_fn")
+@pytest.mark.parametrize("activation", ["act_fn", "down_proj_input"])
+def test_neurons_of_a_noun_write_it_more_often_than_the_most_active_ones(shipped, activation):
+    found = match_at_ten(shipped, activation)
     assert found["contribution"]["ci_low"] > found["activation"]["ci_high"]
 
 
