@@ -24,6 +24,7 @@ VARIED = {
 }
 PANELS = ("accuracy, %", "answers by type", "answers", "changed answers, %", "wanted among the changed, %")
 MOST_BARS = 5
+LONGEST = 12
 
 
 def strengths(tables: Mapping[str, pl.DataFrame], title: str, *targets: Target) -> None:
@@ -97,6 +98,8 @@ def _ablation(what: str, frame: pl.DataFrame, title: str, target: Target) -> Non
                 if none[name][0] is not None:
                     axis.axhline(none[name][0], color=look["color"], linewidth=0.7, linestyle=":")
         axis.set_xlabel(said)
+        if column == "block":
+            axis.xaxis.get_major_locator().set_params(integer=True)
         if len(lines) > 1:
             axis.legend(fontsize=style.TEXT - 2)
         if column == "positions":
@@ -121,10 +124,7 @@ def _panels() -> list[dict[str, str]]:
 def _means(rows: pl.DataFrame, column: str, name: str) -> tuple[list[Any], list[float]]:
     """Means over draws, places in their order; a single vector's rows are meant."""
     means = rows.group_by(column, maintain_order=True).agg(pl.col(name).cast(pl.Float64).mean())
-    places = means[column].to_list()
-    if column == "block":
-        places = [str(one) for one in places]
-    return places, means[name].to_list()
+    return means[column].to_list(), means[name].to_list()
 
 
 def directions(table: pl.DataFrame, title: str, *targets: Target) -> None:
@@ -140,7 +140,7 @@ def directions(table: pl.DataFrame, title: str, *targets: Target) -> None:
         answers = list(changes)[:MOST_BARS]
         colors = [style.COLORS["own" if one in main else "random"] for one in answers]
         axis.bar(range(len(answers)), [changes[one] for one in answers], color=colors)
-        axis.set_xticks(range(len(answers)), [one or "(nothing)" for one in answers], rotation=30)
+        axis.set_xticks(range(len(answers)), [_short(one) for one in answers], rotation=30)
         axis.axhline(0, color="black", linewidth=0.6)
         axis.set_title(f"{row['i']} to {row['j']}{', kept' if row['kept'] else ''}: gap {row['gap']:.0f}")
     for axis in axes.ravel()[len(shown) :]:
@@ -149,6 +149,10 @@ def directions(table: pl.DataFrame, title: str, *targets: Target) -> None:
         axis.set_ylabel("more answers")
     figure.suptitle(title)
     save_all(figure, *targets)
+
+
+def _short(answer: str) -> str:
+    return answer[:LONGEST] + "..." if len(answer) > LONGEST else answer or "(nothing)"
 
 
 def planes(every: Iterable[tuple[Any, Any]], table: pl.DataFrame, title: str, *targets: Target) -> None:

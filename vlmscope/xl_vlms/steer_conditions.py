@@ -58,7 +58,7 @@ def planned(found: Mapping[str, Steering], settings: Mapping[str, Any], swept: b
     """
     steer, every = settings["steer"], [Condition("none")]
     for name, one in settings["vectors"].items():
-        if one["task"] == "caption":
+        if one["task"] == "caption" or (one["swept"] and not swept):
             continue
         for module in one["modules"]:
             every += of_vector(name, found[name], module, steer)

@@ -24,13 +24,15 @@ RIGHT = 100.0
 class Aim(NamedTuple):
     """What a vector is to do.
 
-    original, wanted   answers that should become rarer and more frequent; empty for types and pairs of concepts
+    original, wanted   answers that should become rarer and more frequent; empty for pairs of concepts
     types              answer types of the questions that it is meant for; empty: not known
+    by_type            `wanted` is a type: answers of that type count, whatever the question
     """
 
     original: str
     wanted: str
     types: frozenset[str]
+    by_type: bool = False
 
 
 class Answers(NamedTuple):
@@ -67,7 +69,13 @@ def aims(vectors: Mapping[str, Any], asked: Sequence[Question]) -> dict[str, Aim
             return {known.most_common(1)[0][0]} if known else set()
         return set(one["target"]["types"])
 
-    return {name: Aim(one["original"], one["wanted"], frozenset(types(name))) for name, one in vectors.items()}
+    found = {}
+    for name, one in vectors.items():
+        if one["task"] == "type":
+            found[name] = Aim("", one["target"]["types"][0], frozenset(one["target"]["types"]), True)
+        else:
+            found[name] = Aim(one["original"], one["wanted"], frozenset(types(name)))
+    return found
 
 
 def effects(rows: pl.DataFrame, asked: Sequence[Question], aim: Mapping[str, Aim], draws: Draws) -> pl.DataFrame:
@@ -141,34 +149,49 @@ class Judge:
         return found | {"acc_overall_as_official": means[vqa.OVERALL]}
 
     def _type_counts(self, texts: Iterable[str]) -> dict[str, int]:
-        for text in texts:
-            if text not in self.kinds:
-                self.kinds[text] = vqa.answer_type(text, self.known)
-        counts = Counter(self.kinds[text] for text in texts)
+        counts = Counter(self._kind(text) for text in texts)
         return {kind: counts[name] for kind, name in (TYPES | {"unrecognized": vqa.UNRECOGNIZED}).items()}
+
+    def _kind(self, text: str) -> str:
+        if text not in self.kinds:
+            self.kinds[text] = vqa.answer_type(text, self.known)
+        return self.kinds[text]
 
     def _counts(self, own: Answers, before: Answers, aim: Aim) -> dict[str, Any]:
         """How often the original and the wanted answer were written, among the questions that the vector is for."""
         found: dict[str, Any] = {"original": aim.original, "wanted": aim.wanted}
         if not aim.wanted:
             return found
-        meant = np.isin(self.types, list(aim.types)) if aim.types else np.ones(len(self.types), bool)
-        now, was = (_is(one.texts, aim.wanted) for one in (own, before))
-        gone, there = (_is(one.texts, aim.original) for one in (own, before))
+        meant = (
+            np.isin(self.types, list(aim.types)) if aim.types and not aim.by_type else np.ones(len(self.types), bool)
+        )
+        now, was = (self._wanted(one.texts, aim) for one in (own, before))
         changed = own.texts != before.texts
         change = (now.astype(float) - was) * meant
         means = self._means({"d_wanted": (change * len(change), np.ones(len(change), bool))})
-        official = vqa.answer_counts(own.texts.tolist(), self.types.tolist())[vqa.OVERALL + vqa.AS_OFFICIAL]
-        return found | {
+        told = {
             **means,
             "d_wanted": int(change.sum()),
-            "d_original": int((gone & meant).sum() - (there & meant).sum()),
-            "n_original": int((gone & meant).sum()),
             "n_wanted": int((now & meant).sum()),
             "n_wanted_all": int(now.sum()),
-            "n_wanted_all_as_official": sum(n for text, n in official.items() if _same(text, aim.wanted)),
             "wanted_pct": 100 * float(now[changed].mean()) if changed.any() else None,
             "p_wanted": _mcnemar(was & meant, now & meant),
+        }
+        return found | told | ({} if aim.by_type else self._written(own, before, aim, meant))
+
+    def _wanted(self, texts: np.ndarray, aim: Aim) -> np.ndarray:
+        if not aim.by_type:
+            return _is(texts, aim.wanted)
+        return np.array([self._kind(text) == aim.wanted for text in texts], dtype=bool)
+
+    def _written(self, own: Answers, before: Answers, aim: Aim, meant: np.ndarray) -> dict[str, int]:
+        """Counts of the original answer, and the count of the wanted one that later types overwrote as released."""
+        gone, there = (_is(one.texts, aim.original) for one in (own, before))
+        official = vqa.answer_counts(own.texts.tolist(), self.types.tolist())[vqa.OVERALL + vqa.AS_OFFICIAL]
+        return {
+            "d_original": int((gone & meant).sum() - (there & meant).sum()),
+            "n_original": int((gone & meant).sum()),
+            "n_wanted_all_as_official": sum(n for text, n in official.items() if _same(text, aim.wanted)),
         }
 
     def _elsewhere(self, public: np.ndarray, was: np.ndarray, aim: Aim) -> dict[str, Any]:

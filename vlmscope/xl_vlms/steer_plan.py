@@ -49,7 +49,8 @@ class Steering:
 
     def files(self, wildcards: Wildcards) -> list[str]:
         """All vectors of a model that are tried on questions."""
-        names = [name for name, one in self.vectors.items() if one.task != "caption"]
+        swept = wildcards.model in self.own.sweep.models
+        names = [name for name, one in self.vectors.items() if one.task != "caption" and (swept or not one.swept)]
         return [f"results/xl_vlms/{wildcards.model}/steering/{name}.safetensors" for name in names]
 
     def paired(self, wildcards: Wildcards) -> list[str]:

@@ -55,14 +55,17 @@ def random_like(vector: np.ndarray, draws: int, seed: int) -> np.ndarray:
 def shuffled_like(base: np.ndarray, target: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Differences of means of the same samples after their labels were shuffled, as long as the real one.
 
-    float32 [draw, D]. Unlike random directions they point where states differ anyway.
+    float32 [draw, D]. Unlike random directions they point where states differ anyway; nothing tells towards which end,
+    so every second one is the opposite of the one before.
     """
     both, vector = np.concatenate([base, target]).astype(np.float64), shift_of_means(base, target)
-    generator = np.random.default_rng(seed)
-    orders = [generator.permutation(len(both)) for _ in range(draws)]
-    cut = len(base)
-    found = [both[order[cut:]].mean(axis=0) - both[order[:cut]].mean(axis=0) for order in orders]
-    return as_long(np.array(found).reshape(draws, len(vector)), vector)
+    generator, cut = np.random.default_rng(seed), len(base)
+    found = np.zeros((draws, len(vector)))
+    for place in range(0, draws, 2):
+        order = generator.permutation(len(both))
+        found[place] = both[order[cut:]].mean(axis=0) - both[order[:cut]].mean(axis=0)
+        found[place + 1 : place + 2] = -found[place]
+    return as_long(found, vector)
 
 
 def as_long(directions: np.ndarray, vector: np.ndarray) -> np.ndarray:

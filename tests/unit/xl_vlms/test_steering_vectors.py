@@ -76,8 +76,10 @@ def test_shuffled_labels_lose_the_difference_but_not_the_length():
     found = directions.shuffled_like(BASE, far, 200, 0)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(vector), rtol=1e-4)
     agreement = found @ vector / (np.linalg.norm(vector) ** 2)
-    # All differences lie along the one there is, but as often backwards.
-    assert abs(agreement.mean()) < 0.2 and (np.abs(agreement) > 0.8).mean() > 0.5
+    # Most differences lie along the one there is, but as often backwards.
+    assert abs(agreement.mean()) < 1e-6 and (np.abs(agreement) > 0.8).mean() > 0.5
+    np.testing.assert_allclose(found[0::2], -found[1::2])
+    np.testing.assert_array_equal(directions.shuffled_like(BASE, far, 3, 0), found[:3])
 
 
 def test_fewer_samples_give_the_shift_with_noise():

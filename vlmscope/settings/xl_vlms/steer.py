@@ -39,6 +39,7 @@ class Vector(Section):
         ge=0,
         description="concepts of the base's set; more than 0: tried only on questions nearest to those of its own",
     )
+    swept: bool = Field(False, description="tried only with the models of xl_vlms.steer.sweep")
     original: str = Field("", description="answer that should become rarer, counted as written")
     wanted: str = Field("", description="answer that should become more frequent, counted as written")
     like: str = Field("", description="key of published numbers to stand beside it (vlmscope/xl_vlms/published.toml)")
@@ -63,7 +64,7 @@ class Sweep(Section):
 
     models: list[Name] = Field(["llava15"], description="models for which all this is done")
     vectors: list[Name] = Field(["yes-no"], description="vectors that are varied; the first of their modules is used")
-    alphas: list[float] = Field([-1.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], description="strengths")
+    alphas: list[float] = Field([-1.0, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], description="strengths")
     samples: list[int] = Field([5, 10, 20, 40], description="samples of base and of target that a vector is made from")
     draws: int = Field(3, ge=1, description="draws of samples per number")
     positions: list[Positions] = Field(
@@ -103,13 +104,18 @@ class Steer(Section):
 
     dataset: Name = Field("vqa", description="questions that are answered")
     split: Literal["train", "val"] = Field("val", description="split of that dataset")
-    questions: int = Field(240, ge=1, description="most questions")
+    questions: int = Field(160, ge=1, description="most questions")
     max_new_tokens: int = Field(5, ge=1, description="most tokens per answer")
     alphas: list[float] = Field([0.5, 1.0, 2.0], min_length=1, description="strengths of every vector")
     positions: Positions = Field("all", description="positions of the prompt that are steered")
     random: int = Field(5, ge=0, description="random directions of the same length beside every vector")
-    shuffled: int = Field(5, ge=0, description="vectors of shuffled labels, of the same length, beside every vector")
-    control_alphas: list[float] = Field([1.0, 2.0], description="strengths at which these are tried")
+    shuffled: int = Field(
+        4,
+        ge=0,
+        description="vectors of shuffled labels, of the same length, beside every vector; every second one is the "
+        "opposite of the one before",
+    )
+    control_alphas: list[float] = Field([1.0], description="strengths at which these are tried")
     directions: Directions = Field(Directions(), description="search among pairs of concepts")
     sweep: Sweep = Field(Sweep(), description="ablations")
     separability: Separability = Field(Separability(), description="classes of states, layer by layer")
@@ -186,7 +192,6 @@ def _typed(target: str) -> dict[str, Any]:
         "task": "type",
         "base": _group(types=others),
         "target": _group(types=[target]),
-        "modules": ["block.-2", "block.-1"],
     }
 
 
@@ -198,8 +203,8 @@ VECTORS: dict[str, Any] = {
     # Three things of a kind are too rare among drawn scenes.
     "one-two": _targeted("1", "2", "one-three"),
     "red-blue": _targeted("red", "blue", "white-black"),
-    "yes-no-cluster": _targeted("yes", "no", "", method="cluster", modules=["block.-2"]),
-    "yes-no-clean": _targeted("yes", "no", "", without=["to-other"], modules=["block.-2"]),
+    "yes-no-cluster": _targeted("yes", "no", "", method="cluster", modules=["block.-2"], swept=True),
+    "yes-no-clean": _targeted("yes", "no", "", without=["to-other"], modules=["block.-2"], swept=True),
     "yes-no-and-red-blue": {
         "task": "targeted",
         "method": "sum",
@@ -207,6 +212,7 @@ VECTORS: dict[str, Any] = {
         "original": "yes",
         "wanted": "no",
         "modules": ["block.-2"],
+        "swept": True,
     },
 }
 DEFAULT: dict[str, Any] = {"vectors": VECTORS}
