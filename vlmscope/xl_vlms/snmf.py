@@ -16,7 +16,7 @@ TOLERANCE = 1e-8
 # A code has settled when no coordinate moved by more than this share of the largest.
 SETTLED = 1e-6
 # Codes that have not settled by then, where concepts are almost alike, are solved one by one.
-SWEEPS = 30
+SWEEPS = 10
 # Keeps concepts that are exactly alike apart, as a share of their squared length.
 RIDGE = 1e-9
 # Below it a concept counts as unused and is drawn anew.
