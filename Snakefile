@@ -38,6 +38,7 @@ include: "rules/mm_neurons_measures.smk"
 include: "rules/mm_neurons_show.smk"
 include: "rules/mm_neurons_exchange.smk"
 include: "rules/xl_vlms.smk"
+include: "rules/xl_vlms_exchange.smk"
 include: "rules/xl_vlms_steer.smk"
 include: "rules/report.smk"
 

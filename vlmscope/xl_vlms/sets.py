@@ -1,5 +1,6 @@
 """Where the files behind a vector set lie: input functions of the rules."""
 
+import re
 from typing import Any
 
 # The engine's wildcards; only attribute access is used.
@@ -13,7 +14,7 @@ class Sets:
     """
 
     def __init__(self, config: Any) -> None:
-        self.sets, self.captures = config.xl_vlms.sets, config.captures
+        self.sets, self.captures, self.models = config.xl_vlms.sets, config.captures, config.models
         self.imported = config.xl_vlms.exchange.imported
 
     def index(self, wildcards: Wildcards) -> str:
@@ -30,6 +31,11 @@ class Sets:
         """Feature file of the released code that a model's set is read from."""
         return self.imported[wildcards.model][wildcards.set]
 
-    def importing(self) -> list[str]:
-        """Models and sets that are read from such files, as they stand in paths."""
-        return [f"{model}/vectors/{name}" for model, files in self.imported.items() for name in files]
+    def importing(self) -> str:
+        """Pattern of the models of which a set is read from such a file, each before its own sets alone."""
+        sets = {model: "|".join(map(re.escape, files)) for model, files in self.imported.items() if files}
+        return "|".join(rf"{re.escape(model)}(?=/vectors/(?:{names})\.h5)" for model, names in sets.items()) or "(?!)"
+
+    def family(self, wildcards: Wildcards) -> str:
+        """Architecture of a model."""
+        return self.models[wildcards.model].family

@@ -1,6 +1,6 @@
 """Files of the released code, in and out."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ class Exchange(Section):
     position: int | None = Field(
         None, description="which position of imported states of several is taken; empty: the mean over them"
     )
+    part: Literal["outputs/average", "outputs/last_input", "inputs/last_raw_input"] = Field(
+        "outputs/average", description="which state of imported learn-to-steer features makes a vector"
+    )
 
 
 def names(config: Any) -> list[Reference]:
@@ -25,6 +28,3 @@ def names(config: Any) -> list[Reference]:
         found.append(("xl_vlms.exchange.imported", model, config.models, "models"))
         found += [(f"xl_vlms.exchange.imported.{model}", key, config.xl_vlms.sets, "xl_vlms.sets") for key in files]
     return found
-
-
-DEFAULT: dict[str, Any] = {}
