@@ -152,6 +152,11 @@ class Paths:
         settings = self.config.mm_neurons
         return f"results/data/{settings.dataset}/{self.config.captures[settings.capture].split}.parquet"
 
+    def published_mean(self, wildcards: Wildcards) -> list[str]:
+        """The published mean of a model's visual tokens, where one is taken."""
+        imported = self.config.llava_interp.mean.imported
+        return [imported[wildcards.model]] if wildcards.model in imported else []
+
     def masked_conditions(self, wildcards: Wildcards) -> str:
         """Condition name -> modules, without labels, as canonical JSON: a new label rewrites the table only."""
         rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]

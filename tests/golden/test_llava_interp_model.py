@@ -21,7 +21,7 @@ HERE = Path(__file__).parent / "llava_interp"
 UNITS = json.loads((HERE / "units.json").read_text())
 KNOCKOUT = json.loads((HERE / "knockout_official.json").read_text())
 KIND = family("llava")
-SHAPES = {"": "<image>\n{question}"}
+ASKING = {"prompt": "<image>\n{question}", "prompts": {}}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def objects(loaded):
 
 def of_image(loaded, objects, number):
     target = objects[number]
-    text = prompts.text(loaded, SHAPES, target.sample.question, "It is a")
+    text = prompts.text(loaded, ASKING, target.sample.question, "It is a")
     asked = prompts.prepare(loaded, [text], [picture(target.sample, HERE / "coco")], 1)[0]
     return target, asked, prompts.word(loaded.processor.tokenizer, target.name)
 
@@ -187,11 +187,11 @@ def test_interventions_end_as_released(loaded, objects, number):
         assert not expected["baseline"]["is_correct"]
         return
     sources, targets = knockout.keys(target.patches, asked, 24, 0, number), knockout.queries(asked, 24)
-    asked_for = [knockout.Intervention(*group, window) for group in knockout.RELEASED for window in windows.windows(32)]
+    asked_for = [windows.Intervention(*group, window) for group in windows.RELEASED for window in windows.windows(32)]
     found = dict(knockout.outcomes(loaded, asked, asked_for, sources, targets, 24))
     released = {}
     for one, logits in found.items():
-        name = f"{knockout.RELEASED[one.source, one.target]}_{one.window.name.upper()}_LAYERS"
+        name = f"{windows.RELEASED[one.source, one.target]}_{one.window.name.upper()}_LAYERS"
         released[name] = prompts.told(loaded, logits, wanted)
     assert set(released) == set(expected["attn_block_results"])
     for name, row in expected["attn_block_results"].items():

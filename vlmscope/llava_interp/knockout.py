@@ -5,7 +5,6 @@ per prompt and handed to all interventions, which lie along the batch axis.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,36 +14,8 @@ from vlmscope import sweep
 from vlmscope.blocking import Block, blocked
 from vlmscope.llava_interp import geometry, tokens
 from vlmscope.llava_interp.prompts import Asked
-from vlmscope.llava_interp.windows import Window
+from vlmscope.llava_interp.windows import Intervention
 from vlmscope.models.load import Loaded
-
-# Ours -> the name in the released code; its windows are written behind it. The last one is misnamed there.
-RELEASED = {
-    ("object", "last"): "PATCH_TO_LAST_TOK",
-    ("object_1", "last"): "PATCH_PLUS_ONE_TO_LAST_TOK",
-    ("object_2", "last"): "PATCH_PLUS_TWO_TO_LAST_TOK",
-    ("all_but_object_1", "last"): "ALL_MINUS_PATCH",
-    ("object_1", "last_row"): "PATCH_PLUS_ONE_TO_LAST_ROW",
-    ("all_but_last_row", "last_row"): "PATCH_TO_LAST_ROW",
-}
-# Ours: as many other visual tokens, and the way through the question.
-CONTROLS = (("random", "last"), ("random_1", "last"), ("random_2", "last"), ("random_1", "last_row"))
-PATHS = (
-    ("object_1", "question"),
-    ("object_1", "question_and_last"),
-    ("random_1", "question"),
-    ("random_1", "question_and_last"),
-)
-GROUPS = (*RELEASED, *CONTROLS, *PATHS)
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """One blocked group in one window; source and target as in `GROUPS`."""
-
-    source: str
-    target: str
-    window: Window
 
 
 def keys(patches: Sequence[int], asked: Asked, grid: int, seed: int, image: int) -> dict[str, list[int]]:

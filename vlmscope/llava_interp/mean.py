@@ -99,6 +99,16 @@ def from_files(
     return tensors, about | {"fingerprint": loaded.about["fingerprint"], "source": "computed"}
 
 
+def vector(
+    loaded: Loaded, *, published: Sequence[str], raw: str, samples: str, settings: Mapping[str, Any], batch: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A published vector where there is one, else that of the pictures; see `from_files`."""
+    if published:
+        tensors, about = imported(published[0], loaded.family.site("embeds").width(loaded.config))
+        return tensors, about | {"fingerprint": loaded.about["fingerprint"]}
+    return from_files(loaded, raw=raw, samples=samples, settings=settings, batch=batch)
+
+
 def _pictures(raw: str, samples: str, folder: str) -> Iterator[Any]:
     """Functions that open one picture each, in a fixed order."""
     if not folder:

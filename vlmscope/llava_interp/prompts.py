@@ -61,13 +61,13 @@ def view(loaded: Loaded) -> View:
     return View(side, side // patch)
 
 
-def text(loaded: Loaded, shapes: Mapping[str, str], question: str, begin: str = "") -> str:
+def text(loaded: Loaded, told: Mapping[str, Any], question: str, begin: str = "") -> str:
     """A question as the model is asked it.
 
-    shapes   family -> what stands around a question, "<image>\\n{question}"; "" for every other family
-    begin    words that the answer is begun with
+    told    prompt: what stands around a question, "<image>\\n{question}"; prompts: the same for single families
+    begin   words that the answer is begun with
     """
-    shape = shapes.get(loaded.family.name, shapes[""])
+    shape = told["prompts"].get(loaded.family.name, told["prompt"])
     return loaded.family.chat(shape.replace("{question}", question), begin)
 
 

@@ -1,27 +1,29 @@
 """Sets of visual tokens that are taken away (llava_interp.md 2.5). Tokens of a picture are numbered from 0."""
 
-import random
-from collections.abc import Collection, Sequence
+import random as generators
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from vlmscope.llava_interp import geometry
 from vlmscope.store.files import digest_text
+
+# Neighbours that are added to the object, diagonal ones too.
+BUFFERS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One set of tokens of one picture.
+    """One set of visual tokens of one picture.
 
-    name     of the condition, `random_40` for one of a row of sizes
-    family   what the sets of a row have in common; lines of figures
-    size     k or the buffer that was asked for; -1 where nothing was
+    family   rule, and line of figures
+    size     k or the buffer that was asked for; None where nothing was
     tokens   numbers, in the order of the rule
     """
 
-    name: str
     family: str
-    size: int
+    size: int | None
     tokens: tuple[int, ...]
 
 
@@ -34,12 +36,12 @@ def outliers(values: np.ndarray) -> list[int]:
     return np.flatnonzero(values > values.mean() + 2 * values.std(ddof=1)).tolist()
 
 
-def seeded(seed: int, *names: object) -> random.Random:
+def seeded(seed: int, *names: object) -> generators.Random:
     """A generator for one picture and condition: draws do not depend on which pictures came before."""
-    return random.Random(int(digest_text(":".join(map(str, (seed, *names))))[:15], 16))
+    return generators.Random(int(digest_text(":".join(map(str, (seed, *names))))[:15], 16))
 
 
-def drawn(values: random.Random, n: int, size: int, without: Collection[int] = ()) -> list[int]:
+def drawn(values: generators.Random, n: int, size: int, without: Collection[int] = ()) -> list[int]:
     """`size` of n tokens at random, as the released code draws them; all where there are no more.
 
     without   tokens that are not drawn
@@ -52,3 +54,34 @@ def ranked(importance: np.ndarray, sizes: Sequence[int]) -> dict[int, list[int]]
     """The k most important tokens, most important first; of equal ones the earlier."""
     order = np.argsort(-importance, kind="stable")
     return {size: order[:size].tolist() for size in sizes}
+
+
+def conditions(
+    patches: Sequence[int],
+    grid: int,
+    *,
+    image: int,
+    seed: int,
+    random: Sequence[int],
+    norms: Mapping[str, np.ndarray],
+    importance: np.ndarray | None,
+    gradient: Sequence[int],
+) -> list[Condition]:
+    """Every set of a picture (llava_interp.md 2.5), and as many tokens beside the object as it has (`matched`).
+
+    patches      of the object; sets `object` of size 0, 1, 2 are these and their neighbours
+    random       sizes of random sets, each drawn by itself from `seed`, the picture and the size
+    norms        rule of registers -> lengths
+    importance   of each visual token for the answer, float32 [token]
+    gradient     sizes of sets of the most important tokens
+    """
+    n, found = grid * grid, []
+    for buffer in BUFFERS:
+        own = geometry.grown(patches, buffer, grid)
+        others = drawn(seeded(seed, image, "matched", buffer), n, len(own), set(own))
+        found += [Condition("object", buffer, tuple(own)), Condition("matched", buffer, tuple(others))]
+    found += [Condition(rule, None, tuple(outliers(values))) for rule, values in norms.items()]
+    found += [Condition("random", k, tuple(drawn(seeded(seed, image, "random", k), n, k))) for k in random]
+    if importance is not None:
+        found += [Condition("gradient", k, tuple(one)) for k, one in ranked(importance, gradient).items()]
+    return [*found, Condition("whole", None, tuple(range(n)))]

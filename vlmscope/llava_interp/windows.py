@@ -1,4 +1,4 @@
-"""Windows of layers in which attention is blocked (llava_interp.md 2.7)."""
+"""Which attention is blocked: from which keys to which queries, in which layers (llava_interp.md 2.7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,3 +57,34 @@ def sliding(depth: int, widths: Sequence[int]) -> list[Window]:
         if width <= depth
         for first in range(depth - width + 1)
     ]
+
+
+# ---- groups --------------------------------------------------------------------------------------------------------
+
+# Ours -> the name in the released code; its windows are written behind it. The last one is misnamed there.
+RELEASED = {
+    ("object", "last"): "PATCH_TO_LAST_TOK",
+    ("object_1", "last"): "PATCH_PLUS_ONE_TO_LAST_TOK",
+    ("object_2", "last"): "PATCH_PLUS_TWO_TO_LAST_TOK",
+    ("all_but_object_1", "last"): "ALL_MINUS_PATCH",
+    ("object_1", "last_row"): "PATCH_PLUS_ONE_TO_LAST_ROW",
+    ("all_but_last_row", "last_row"): "PATCH_TO_LAST_ROW",
+}
+# Ours: as many other visual tokens, and the way through the question.
+CONTROLS = (("random", "last"), ("random_1", "last"), ("random_2", "last"), ("random_1", "last_row"))
+PATHS = (
+    ("object_1", "question"),
+    ("object_1", "question_and_last"),
+    ("random_1", "question"),
+    ("random_1", "question_and_last"),
+)
+GROUPS = (*RELEASED, *CONTROLS, *PATHS)
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One blocked group in one window; source and target as in `GROUPS`."""
+
+    source: str
+    target: str
+    window: Window

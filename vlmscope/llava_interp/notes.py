@@ -1,0 +1,19 @@
+"""What a reader of this system's tables who knows the published work is told (docs/llava_interp.md)."""
+
+UNSEEN = "tables of the paper were not seen: the column paper has numbers from public notes of people who read them"
+ABLATION = (
+    UNSEEN,
+    "patches follow what the image processor does; the released grid misses a quarter of them (objects.geometry)",
+    "gradients are of the answer's logit; the released code takes that of the token that opens every text",
+    "matched: as many tokens beside the object, for every picture by itself; fewer where there are not as many",
+)
+KNOCKOUT = (
+    UNSEEN,
+    "windows are the published ones scaled to the depth of the decoder; several may be the same in a shallow one",
+    "random sources and the way through the question are ours",
+)
+LENS = (
+    UNSEEN,
+    "the last layer's states are not normed a second time; layer 0 is what enters the decoder",
+    "how the paper matches a class was not seen: strict and lenient, first and first k tokens are given",
+)

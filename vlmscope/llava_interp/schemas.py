@@ -1,0 +1,45 @@
+"""Columns of the records and tables of this system."""
+
+import polars as pl
+
+# Which object of which picture.
+OBJECT = {"sample": pl.String, "image_id": pl.Int64, "ann_id": pl.Int64, "class": pl.String}
+# One token as an answer: what it was, and how likely the class. Null where a text was written.
+#   text         the token decoded, or the text
+#   first        first piece of the class; first_prob its probability
+#   right        ids that begin the class, with a blank in front and without; right_prob theirs together
+ANSWER = {
+    "text": pl.String,
+    "token": pl.Int32,
+    "prob": pl.Float64,
+    "first": pl.String,
+    "first_prob": pl.Float64,
+    "right": pl.List(pl.Int32),
+    "right_prob": pl.Float64,
+    "right_log_prob": pl.Float64,
+}
+# One answer of one picture under one condition.
+#   setting      generative, polling, vqa
+#   condition    none, object, matched, register, register_tower, random, gradient, whole; noise, grey: other pictures
+#   size         buffer of object and matched, k of random and gradient
+#   tokens       how many were replaced; indices: which, numbered from 0 within the picture
+RECORDS = OBJECT | {
+    "setting": pl.String,
+    "condition": pl.String,
+    "size": pl.Int32,
+    "tokens": pl.Int32,
+    "indices": pl.List(pl.Int32),
+    **ANSWER,
+}
+# One answer of one picture under one blocked group; source and target empty where nothing was blocked.
+KNOCKOUTS = OBJECT | {
+    "source": pl.String,
+    "target": pl.String,
+    "sort": pl.String,
+    "window": pl.String,
+    "layer_first": pl.Int32,
+    "layer_last": pl.Int32,
+    "keys": pl.Int32,
+    "queries": pl.Int32,
+    **ANSWER,
+}
