@@ -40,6 +40,8 @@ include: "rules/mm_neurons_exchange.smk"
 include: "rules/xl_vlms.smk"
 include: "rules/xl_vlms_exchange.smk"
 include: "rules/xl_vlms_steer.smk"
+include: "rules/llava_interp.smk"
+include: "rules/llava_interp_knockout.smk"
 include: "rules/report.smk"
 
 
@@ -51,6 +53,7 @@ localrules:
     mm_neurons,
     mm_neurons_look,
     xl_vlms_steer,
+    llava_interp,
     data_fetch,
     data_links,
     data_folder,
