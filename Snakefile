@@ -42,6 +42,7 @@ include: "rules/xl_vlms_exchange.smk"
 include: "rules/xl_vlms_steer.smk"
 include: "rules/llava_interp.smk"
 include: "rules/llava_interp_knockout.smk"
+include: "rules/multimodal_sae.smk"
 include: "rules/report.smk"
 
 

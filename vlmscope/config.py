@@ -208,7 +208,8 @@ def _unknown_names(config: Config) -> list[str]:
         if name not in known
     ]
     problems += finetunes.problems(config)
-    return problems + mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
+    problems += mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
+    return problems + multimodal_sae.problems(config)
 
 
 # Name -> family and label of the models that lie in weights/.
@@ -275,6 +276,7 @@ def _default_tree() -> dict[str, Any]:
                 ],
             },
             **xl_vlms.CAPTURES,
+            **multimodal_sae.CAPTURES,
         },
         "finetunes": finetunes.DEFAULT,
         "mmneuron": mmneuron.DEFAULT,

@@ -36,6 +36,7 @@ class Config:
     prefixes    numbers of latents that have to reconstruct by themselves (matryoshka); F is one of them
     bandwidth   of the kernel behind the gradient of thresholds (jumprelu)
     skip        x W_skip^T is added to the output (files of other tools)
+    aux_k       dead latents per token that learn from what is left; 0 for d / 2, as released
     """
 
     d: int
@@ -47,6 +48,7 @@ class Config:
     prefixes: tuple[int, ...] = ()
     bandwidth: float = 0.05
     skip: bool = False
+    aux_k: int = 0
 
     def __post_init__(self) -> None:
         wrong = ""
@@ -190,7 +192,7 @@ class SparseCoder(nn.Module):
         states, some_dead = x.float(), dead is not None and bool(dead.any())
         picks: list[sparse.Pick] = [self.select]
         if some_dead:
-            most = min(self.config.d // 2, int(dead.sum()))
+            most = min(self._aux_k, int(dead.sum()))
             picks.append(lambda pre: pre.masked_fill(~dead, -torch.inf).topk(most, sorted=False))
         if self.config.multi_topk:
             picks.append(lambda pre: pre.topk(4 * self.config.k, sorted=False))
@@ -208,9 +210,13 @@ class SparseCoder(nn.Module):
         sparsity = zero if main.count is None else (main.count / self.config.k - 1) ** 2
         return Forward(out, shown.acts, shown.indices, fvu, aux, multi, sparsity)
 
+    @property
+    def _aux_k(self) -> int:
+        return self.config.aux_k or self.config.d // 2
+
     def _aux(self, encoded: Encoded, error: Tensor, official: bool) -> Tensor:
         """How far dead latents are from what is missing; few of them weigh less."""
-        scale = min(encoded.acts.shape[1] / (self.config.d // 2), 1.0)
+        scale = min(encoded.acts.shape[1] / self._aux_k, 1.0)
         if official:
             return scale * (self._decode(encoded) - error).pow(2).sum()
         return scale * (self._decode(encoded) - self.b_dec + error.detach()).pow(2).sum()

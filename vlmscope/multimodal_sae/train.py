@@ -1,11 +1,10 @@
 """One training run, from files to files: in one process, or one per GPU; it goes on where a killed one stopped."""
 
 import contextlib
-import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.models.load import load
 from vlmscope.multimodal_sae import checkpoint, states
 from vlmscope.multimodal_sae.buffer import Buffer, Stream
+from vlmscope.multimodal_sae.job import Job
 from vlmscope.multimodal_sae.sae import Config, SparseCoder
 from vlmscope.multimodal_sae.trainer import Recipe, Record, Trainer
 from vlmscope.session import prepare_torch
@@ -44,52 +44,28 @@ RECIPE = ("steps", "rate", "warmup", "aux_weight", "sparsity_weight", "dead_afte
 LATEST = "latest.json"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a run reads and writes; every process gets it.
-
-    site      where the states are: `resid_post[24]`
-    settings  multimodal_sae.train
-    model     manifest, where states are read from the model itself; else
-    indices   of the capture that stores them
-    data      raws, tables, kinds and settings of the capture, where nothing is stored
-    state     folder for what a later run needs to go on
-    batch     samples per pass of the model
-    """
-
-    site: str
-    settings: dict[str, Any]
-    state: str
-    code: str
-    model: str = ""
-    indices: tuple[str, ...] = ()
-    data: dict[str, Any] = field(default_factory=dict)
-    batch: int = 8
-    threads: int = 1
-
-    @property
-    def digest(self) -> str:
-        """What decides the result; a state of another run is left alone."""
-        known = {key: value for key, value in asdict(self).items() if key not in ("state", "batch", "threads")}
-        read = [path for path in (self.model, *self.indices, *self.data.get("raws", ())) if path]
-        return files.digest_text(json.dumps([known, [files.digest(path) for path in read]], sort_keys=True))
+def processes(device: str, gpus: int) -> int:
+    """One per GPU where there are several."""
+    return gpus if device == "auto" else 1
 
 
-def make(job: Job, *, folder: str, table: str, processes: int = 1, device: str = "cpu") -> None:
-    """Train, and write the autoencoder and the log.
+def make(job: Job, weights: str, table: str, processes: int = 1, device: str = "cpu") -> pl.DataFrame:
+    """Train, write the folder of the autoencoder and the log, which is handed back.
 
+    weights     sae.safetensors in that folder
     processes   one per GPU where there are several; each takes its share of the data
     """
+    folder = str(Path(weights).parent)
     if processes == 1:
         _work(0, 1, job, folder, table, device)
-        return
-    # A file to meet at: no port has to be free.
-    meeting = Path(job.state).resolve() / "meeting"
-    meeting.parent.mkdir(parents=True, exist_ok=True)
-    meeting.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(
-        _join, args=(processes, str(meeting), job, folder, table, device), nprocs=processes, join=True
-    )
+    else:
+        # A file to meet at: no port has to be free.
+        meeting = Path(job.state).resolve() / "meeting"
+        meeting.parent.mkdir(parents=True, exist_ok=True)
+        meeting.unlink(missing_ok=True)
+        given = (processes, str(meeting), job, folder, table, device)
+        torch.multiprocessing.spawn(_join, args=given, nprocs=processes, join=True)
+    return tables.read(table, LOG)
 
 
 def _join(place: int, world: int, meeting: str, job: Job, folder: str, table: str, device: str) -> None:
@@ -129,7 +105,7 @@ def _train(place: int, world: int, job: Job, stream: Stream, folder: str, table:
 def stream_of(job: Job, device: str, share: tuple[int, int]) -> Stream:
     """Stored states, or those of the model while it runs."""
     seed = job.settings["seed"]
-    if not job.data:
+    if job.indices:
         return states.Stored(job.indices, f"{job.site}.all.values", seed, share)
     return states.streamed(load(job.model, device), job.site, **job.data, batch=job.batch, seed=seed, share=share)
 
@@ -146,6 +122,7 @@ def config(settings: Mapping[str, Any], d: int) -> Config:
         settings["multi_topk"],
         tuple(settings["prefixes"]),
         settings["bandwidth"],
+        aux_k=settings["aux_k"],
     )
 
 
@@ -243,5 +220,5 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _clear(state: Path) -> None:
     """Nothing goes on from a run that has ended."""
-    for path in [*state.glob("*.safetensors"), state / LATEST, state / "meeting"]:
-        path.unlink(missing_ok=True)
+    if state.is_dir():
+        shutil.rmtree(state)

@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import states, train
+from vlmscope.multimodal_sae import job, states, train
 from vlmscope.multimodal_sae.buffer import Buffer
-from vlmscope.store import shards, tables
+from vlmscope.store import shards
 
 SITE = "resid_post[1]"
 SETTINGS = {
     **{"variant": "topk", "latents": 24, "expansion": 0, "k": 3, "normalize": True, "multi_topk": False},
-    **{"prefixes": [], "bandwidth": 0.05, "steps": 30, "rate": 0.005, "warmup": 3, "aux_weight": 0.03},
+    **{"prefixes": [], "bandwidth": 0.05, "aux_k": 0, "steps": 30, "rate": 0.005, "warmup": 3, "aux_weight": 0.03},
     **{"sparsity_weight": 0.0, "dead_after": 500, "accumulate": 1, "parts": 1, "clip": 1.0, "optimizer": "adam"},
     **{"compat": "none", "batch": 64, "buffer": 256, "seed": 3, "log_every": 2, "save_every": 2},
 }
@@ -55,13 +55,14 @@ def stream(indices):
         yield found
 
 
-def job(indices, folder, **settings):
-    return train.Job(SITE, SETTINGS | settings, str(folder / "state"), "code", indices=indices)
+def task(indices, folder, **settings):
+    return job.Job(SITE, SETTINGS | settings, str(folder / "state"), "code", indices=indices)
 
 
 def run(one, folder, **options):
-    train.make(one, folder=str(folder / "sae"), table=str(folder / "log.csv"), **options)
-    return load_file(folder / "sae" / "sae.safetensors"), tables.read(folder / "log.csv", train.LOG)
+    weights = folder / "sae" / "sae.safetensors"
+    told = train.make(one, str(weights), str(folder / "log.csv"), **options)
+    return load_file(weights), told
 
 
 def test_stored_states_come_once_per_round_in_a_new_order_each(stream):
@@ -105,17 +106,17 @@ def test_a_buffer_hands_out_everything_once_and_mixes_it():
 
 
 def test_a_run_learns_and_logs(indices, tmp_path):
-    weights, told = run(job(indices, tmp_path, steps=200, log_every=20), tmp_path)
+    weights, told = run(task(indices, tmp_path, steps=200, log_every=20), tmp_path)
     assert weights["W_dec"].shape == (24, 6)
     assert told["step"].to_list() == list(range(20, 201, 20)) and told["tokens"][-1] == 200 * 64
     assert told["fvu"][-1] < 0.25 * told["fvu"][0] and told["l0"].max() <= 3
-    assert not list((tmp_path / "state").glob("*"))
+    assert not (tmp_path / "state").exists()
 
 
 KILLED = """
 import os, sys, json
 sys.path.insert(0, {root!r})
-from vlmscope.multimodal_sae import train
+from vlmscope.multimodal_sae import job, train
 told = json.loads(sys.argv[1])
 calls = [0]
 own = train._keep
@@ -125,15 +126,15 @@ def keep(*args):
     if calls[0] == 2:
         os.kill(os.getpid(), 9)
 train._keep = keep
-train.make(train.Job(**told["job"]), folder=told["folder"], table=told["table"])
+train.make(job.Job(**told["job"]), told["weights"], told["table"])
 """
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(indices, tmp_path):
-    whole, log = run(job(indices, tmp_path / "whole"), tmp_path / "whole")
-    one, folder = job(indices, tmp_path / "killed"), tmp_path / "killed"
+    whole, log = run(task(indices, tmp_path / "whole"), tmp_path / "whole")
+    one, folder = task(indices, tmp_path / "killed"), tmp_path / "killed"
     told = {"job": {key: getattr(one, key) for key in ("site", "settings", "state", "code", "indices")}}
-    told |= {"folder": str(folder / "sae"), "table": str(folder / "log.csv")}
+    told |= {"weights": str(folder / "sae" / "sae.safetensors"), "table": str(folder / "log.csv")}
     code = KILLED.format(root=str(Path(__file__).parents[3]))
     done = subprocess.run([sys.executable, "-c", code, json.dumps(told)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -148,15 +149,15 @@ def test_what_a_run_of_other_settings_left_is_not_used(indices, tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     (state / "latest.json").write_text(json.dumps({"step": 4, "processes": 1, "digest": "other"}))
-    run(job(indices, tmp_path), tmp_path)
+    run(task(indices, tmp_path), tmp_path)
 
 
 def test_two_processes_train_one_autoencoder_and_go_on_alike(indices, tmp_path):
     """Each sees half of the data; both agree on every step, and the tokens of both count."""
-    weights, told = run(job(indices, tmp_path, steps=60, log_every=10), tmp_path, processes=2)
+    weights, told = run(task(indices, tmp_path, steps=60, log_every=10), tmp_path, processes=2)
     assert told["tokens"].to_list() == [2 * 64 * step for step in told["step"]]
     assert told["fvu"][-1] < 0.5 * told["fvu"][0]
-    again, _ = run(job(indices, tmp_path / "again", steps=60, log_every=10), tmp_path / "again", processes=2)
+    again, _ = run(task(indices, tmp_path / "again", steps=60, log_every=10), tmp_path / "again", processes=2)
     assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
@@ -168,10 +169,10 @@ def test_memory_does_not_grow_with_the_number_of_states(tmp_path):
         indices = stored(tmp_path / str(count), (count,), d=128)
         code = (
             f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
-            "from vlmscope.multimodal_sae import train\n"
-            f"job = train.Job({SITE!r}, {SETTINGS | {'steps': 400, 'batch': 512, 'buffer': 4096}!r}, "
+            "from vlmscope.multimodal_sae import job, train\n"
+            f"one = job.Job({SITE!r}, {SETTINGS | {'steps': 400, 'batch': 512, 'buffer': 4096}!r}, "
             f"{str(tmp_path / 'state')!r}, '', indices={indices!r})\n"
-            f"train.make(job, folder={str(tmp_path / 'sae')!r}, table={str(tmp_path / 'log.csv')!r})\n"
+            f"train.make(one, {str(tmp_path / 'sae' / 'sae.safetensors')!r}, {str(tmp_path / 'log.csv')!r})\n"
             "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

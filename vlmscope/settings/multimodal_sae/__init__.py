@@ -5,17 +5,57 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
+from vlmscope.settings.multimodal_sae.quality import Quality
+from vlmscope.settings.multimodal_sae.train import Train
+
+__all__ = ["CAPTURES", "DEFAULT", "MultimodalSAE", "names", "problems"]
 
 
 class MultimodalSAE(Section):
     """System 4."""
 
-    layer: int = Field(-2, description="decoder block whose output is taken apart; negative from the end")
+    site: str = Field(
+        "resid_post[1]",
+        pattern=r"^(resid_post|mlp_out|attn_out)\[\d+\]$",
+        description="states that are taken apart, of one layer; resid_post[24] as published",
+    )
+    train: Train = Field(Train(), description="training of the autoencoder")
+    quality: Quality = Field(Quality(), description="its quality on held-out pictures")
 
 
 def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
-    return [("run.multimodal_sae", name, config.models, "models") for name in config.run.multimodal_sae]
+    own = config.multimodal_sae
+    wanted: list[Reference] = [
+        ("run.multimodal_sae", name, config.models, "models") for name in config.run.multimodal_sae
+    ]
+    wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
+    return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 
 
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    own, found = config.multimodal_sae, []
+    capture = config.captures.get(own.train.capture)
+    line = f"{{site: {own.site}, where: all, keep: values}}"
+    takes = [(one.site, one.where, one.keep, bool(one.units)) for one in capture.take] if capture else []
+    if config.run.multimodal_sae and own.train.stored and (own.site, "all", "values", False) not in takes:
+        found.append(f"captures.{own.train.capture}.take lacks {line}, which multimodal_sae.train reads")
+    if capture and capture.run == "generate" and not own.train.stored:
+        found.append(
+            f"multimodal_sae.train.stored: false reads prompts, but captures.{own.train.capture} writes answers"
+        )
+    return found
+
+
+_STATES = {"data": ["com", "sbu"], "prompt": "chat"}
+CAPTURES: dict[str, Any] = {
+    "states": {**_STATES, "samples": 240, "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}]},
+    "states_val": {
+        **_STATES,
+        "split": "val",
+        "samples": 240,
+        "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}],
+    },
+}
 DEFAULT: dict[str, Any] = {}
