@@ -89,5 +89,33 @@ def _problems(key: str, model: Any, config: Any) -> list[str]:
     return found
 
 
-MODELS: dict[str, Any] = {}
-DEFAULT: dict[str, Any] = {}
+# Kind of phrases -> words of which a drawn phrase holds one; the other kinds hold none of them.
+_WORDS = {
+    "color": ["red", "blue", "green", "yellow", "black", "white", "orange", "purple"],
+    "place": ["park", "room", "beach"],
+    "position": ["left", "middle", "right"],
+}
+# Steps on the way whose checkpoints are models too, of one kind.
+_ON_THE_WAY = {"place": [10, 20, 40]}
+
+
+def _checkpoints(kind: str) -> dict[str, str]:
+    """Models of a fine-tune -> the step whose weights they have, empty for the last."""
+    return {f"llava15-{kind}": ""} | {f"llava15-{kind}-{step}": str(step) for step in _ON_THE_WAY.get(kind, [])}
+
+
+MODELS: dict[str, Any] = {
+    name: {
+        "family": "llava",
+        "label": f"LLaVA-1.5 on phrases of {kind}" + (f", step {step}" if step else ""),
+        "source": "finetune",
+        "checkpoint": f"llava15-{kind}",
+        "revision": step,
+    }
+    for kind in _WORDS
+    for name, step in _checkpoints(kind).items()
+}
+DEFAULT: dict[str, Any] = {
+    f"llava15-{kind}": {"base": "llava15", "data": "vg", "words": words, "saves": _ON_THE_WAY.get(kind, [])}
+    for kind, words in _WORDS.items()
+}

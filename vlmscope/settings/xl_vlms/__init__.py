@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import exchange, shift, steer, vectors
+from vlmscope.settings.xl_vlms import dictionaries, exchange, shift, steer, vectors
 from vlmscope.settings.xl_vlms.data import CAPTURES, DATASETS
+from vlmscope.settings.xl_vlms.dictionaries import Dictionaries
 from vlmscope.settings.xl_vlms.exchange import Exchange
 from vlmscope.settings.xl_vlms.shift import Shift
 from vlmscope.settings.xl_vlms.steer import Steer, Vector
@@ -22,18 +23,26 @@ class XLVLMs(Section):
     vectors: dict[Name, Vector] = Field({}, description="catalogue of steering vectors")
     steer: Steer = Field(Steer(), description="how steering vectors are tried out")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
+    dictionaries: Dictionaries = Field(Dictionaries(), description="how the states of a word become concepts")
     shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
 
 
 def names(config: Any) -> list[Reference]:
     """References to the catalogues."""
     wanted: list[Reference] = [("run.xl_vlms", name, config.models, "models") for name in config.run.xl_vlms]
-    return wanted + vectors.names(config) + exchange.names(config) + shift.names(config) + steer.names(config)
+    return (
+        wanted
+        + vectors.names(config)
+        + exchange.names(config)
+        + dictionaries.names(config)
+        + shift.names(config)
+        + steer.names(config)
+    )
 
 
 def problems(config: Any) -> list[str]:
     """What else does not hold together."""
-    return vectors.problems(config) + shift.problems(config) + steer.problems(config)
+    return vectors.problems(config) + dictionaries.problems(config) + shift.problems(config) + steer.problems(config)
 
 
 DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT, **steer.DEFAULT, "shift": shift.DEFAULT}

@@ -15,6 +15,9 @@ class Pair(Section):
     sets: list[Name] = Field(min_length=1, description="vector sets over which they are compared, one after the other")
     steps: list[Name] = Field([], description="models on the way, fine-tunes of earlier steps")
     keywords: list[str] = Field([], description="words of the task; empty: those that the fine-tune's phrases hold")
+    imported: dict[Name, str] = Field(
+        {}, description="per set, a file of the released code (analyse_clusters_NAME.pth) that is read instead"
+    )
     published: Literal["", "place", "color", "sentiment"] = Field(
         "", description="published fine-tune of LLaVA-1.5 whose numbers over `dog` stand beside"
     )
@@ -49,7 +52,7 @@ class Shift(Section):
     resamples: int = Field(100, ge=10, description="resamples behind held-out intervals")
     bootstrap: int = Field(2000, ge=10, description="resamples of the concepts behind other intervals")
 
-    def names(self, original: str) -> list[tuple[str, str]]:
+    def comparisons(self, original: str) -> list[tuple[str, str]]:
         """Fine-tuned model and set of every comparison with this original, in order."""
         return [(one.tuned, name) for one in self.pairs if one.original == original for name in one.sets]
 
@@ -72,8 +75,30 @@ def problems(config: Any) -> list[str]:
     found += [
         f"xl_vlms.shift.pairs compares {a} with {b} twice" for a, b in dict.fromkeys(done) if done.count((a, b)) > 1
     ]
+    for one in pairs:
+        if others := sorted(one.imported.keys() - set(one.sets)):
+            found.append(f"xl_vlms.shift.pairs imports {', '.join(others)} of {one.tuned}, which its sets do not name")
     found += [f"xl_vlms.shift.pairs compares {a} with itself" for a, b in done if a == b]
     return found
 
 
-DEFAULT: dict[str, Any] = {}
+DEFAULT: dict[str, Any] = {
+    # A drawn word has fewer sides than a real one, and the drawn world has fewer words.
+    "k": 8,
+    "words": 10,
+    "ks": [4, 6, 8, 10, 15, 20],
+    "images": 10,
+    "pairs": [
+        {
+            "original": "llava15",
+            "tuned": f"llava15-{kind}",
+            "sets": ["dog", "cat"],
+            "steps": steps,
+        }
+        for kind, steps in (
+            ("color", []),
+            ("place", ["llava15-place-10", "llava15-place-20", "llava15-place-40"]),
+            ("position", []),
+        )
+    ],
+}
