@@ -149,8 +149,10 @@ class Capture(Section):
 
     data: list[Name] = Field(description="datasets, each captured into its own folder")
     split: Literal["train", "val"] = Field("train", description="split of those datasets")
-    prompt: Literal["simple", "full", "chat"] = Field(
-        "simple", description="the question alone, the benchmark's prompt, or that within the model's chat template"
+    prompt: Literal["simple", "full", "chat", "turn"] = Field(
+        "simple",
+        description="the question alone, the benchmark's prompt, or that within the model's chat template; turn: with "
+        "no line between picture and words that the template does not write itself",
     )
     begin: str = Field("", description="words that the answer is begun with, behind the prompt")
     run: Literal["prefill", "generate"] = Field(

@@ -19,6 +19,9 @@ from vlmscope.store import shards
 
 log = logging.getLogger(__name__)
 
+# How the prompt of every benchmark begins.
+MARKED = "<image>\n"
+
 
 def make(
     loaded: Loaded, *, raw: str, samples: str, settings: dict[str, Any], shard: int, batch: int, code: str, target: str
@@ -93,9 +96,12 @@ class Answers:
 def prompts(loaded: Loaded, benchmark: Any, style: str, begin: str = "") -> Callable[[table.Sample], str]:
     """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template.
 
+    turn is chat with nothing between picture and words but what the checkpoint's own template puts there.
     begin   words that the answer is begun with, behind the prompt
     """
     if style == "chat":
         return lambda one: loaded.family.chat(benchmark.prompt(one, "full"), begin)
+    if style == "turn":
+        return lambda one: loaded.family.turn(benchmark.prompt(one, "full").removeprefix(MARKED), begin)
     end = f" {begin}" if begin else ""
     return lambda one: loaded.family.worded(benchmark.prompt(one, style)) + end

@@ -81,6 +81,7 @@ class Family:
     norm_offset        what the final norm adds to its weight: 1 where the weight is the gain less 1
     gap                what stands between a template and words that the answer is begun with; nothing where the
                        template ends with a space or a line of its own
+    line               what the checkpoint's own chat template puts between a picture and the words behind it
     flags              argument by which the decoder is told which embeddings are a picture's; "" where it does not ask
     """
 
@@ -98,6 +99,7 @@ class Family:
     norm_offset: float = 0.0
     flags: str = ""
     gap: str = " "
+    line: str = "\n"
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 
     def chat(self, prompt: str, begin: str = "") -> str:
@@ -107,6 +109,13 @@ class Family:
         """
         gap = "" if not begin or self.template[-1].isspace() else self.gap
         return self.template.replace("{prompt}", self.worded(prompt)) + gap + begin
+
+    def turn(self, words: str, begin: str = "") -> str:
+        """A picture and words as the checkpoint's own chat template writes them (xl_vlms.md 2.1).
+
+        Benchmarks put a line behind the picture whatever the template does; here only the template does.
+        """
+        return self.chat(f"<image>{self.line}{words}", begin)
 
     def worded(self, prompt: str) -> str:
         """A prompt, or a piece of one, with this model's wording."""

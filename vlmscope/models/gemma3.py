@@ -42,6 +42,7 @@ FAMILY = Family(
         "image_embeds": Site("model.multi_modal_projector", "output", parts.one, parts.text_width, "projector"),
     },
     template="<start_of_turn>user\n{prompt}<end_of_turn>\n<start_of_turn>model\n",
+    line="",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.language_model.norm",

@@ -84,6 +84,7 @@ FAMILY = Family(
         "image_embeds": Site(RESAMPLER + ".norm", "output", parts.one, parts.text_width, "projector"),
     },
     template="User:{prompt}<end_of_utterance>\nAssistant:",
+    line="",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.text_model.norm",

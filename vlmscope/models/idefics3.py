@@ -42,6 +42,7 @@ FAMILY = Family(
         ),
     },
     template="<|im_start|>User:{prompt}<end_of_utterance>\nAssistant:",
+    line="",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.text_model.norm",

@@ -80,6 +80,7 @@ FAMILY = Family(
         "image_embeds": Site("model.vision_backbone.image_projector.w2", "output", parts.one, text_width, "projector"),
     },
     template=MOLMO,
+    line="",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.transformer.ln_f",

@@ -62,6 +62,7 @@ FAMILY = Family(
         **parts.projector("model.visual.merger.mlp", gate="1", last="2", units=merger_units),
     },
     template=TEMPLATE,
+    line="",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.language_model.norm",

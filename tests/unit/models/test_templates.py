@@ -99,6 +99,7 @@ def test_the_template_writes_what_the_checkpoint_s_own_does(name):
     wanted = jinja.render(turns=[{"role": "user", "pictures": mark, "words": QUESTION}])
     prompt = PROMPT if name in OWN_LINE else "<image>" + QUESTION
     assert base.family(name).template.format(prompt=prompt).replace("<image>", mark) == wanted
+    assert base.family(name).turn(QUESTION).replace("<image>", mark) == wanted
 
 
 def test_llava_next_adds_the_system_text_of_the_released_code_to_the_published_turn():
@@ -144,3 +145,20 @@ def test_no_line_end_stands_between_picture_and_words_of_mplug_owl2():
     ids = processor.encode(asked)
     assert ids[:9] == [1, *map(ord, "USER: "), -200, -200]
     assert "".join(map(chr, ids[9:])) == "Describe it. ASSISTANT: An image of"
+
+
+# The texts of the released XL-VLMs code, before the picture is expanded (xl_vlms.md 2.1); the processor of Molmo takes
+# the mark out and puts the picture behind the beginning token.
+CAPTION = "\nProvide a one-sentence caption for the provided image."
+TURNS = {
+    "llava": f"USER: <image>\n{CAPTION} ASSISTANT:",
+    "idefics2": f"User:<image>{CAPTION}<end_of_utterance>\nAssistant:",
+    "qwen2_vl": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>"
+    f"{CAPTION}<|im_end|>\n<|im_start|>assistant\n",
+    "molmo": f" User: <image>{CAPTION} Assistant:",
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_turn_is_that_of_the_released_xl_vlms_code(name):
+    assert base.family(name).turn(CAPTION) == TURNS[name]
