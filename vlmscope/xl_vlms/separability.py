@@ -1,7 +1,7 @@
 """How far states of different answers lie apart, layer by layer (xl_vlms.md 7, paper B figure 11 and appendix B.6).
 
 Notation: Z [M, D] states of one block, y [M] their classes. Two measures, each beside the same with shuffled labels:
-linear_accuracy   share of states told right by a linear map fitted on others, mean over classes (chance 1 / classes)
+linear_accuracy   share of states told right by linear discriminants of others, mean over classes (chance 1 / classes)
 silhouette        mean over states of (b - a) / max(a, b): a mean distance within the class, b to the nearest other one,
                   in the plane of the first two principal components, which is what the figure shows
 """
@@ -17,7 +17,7 @@ from vlmscope.xl_vlms import steering_source
 from vlmscope.xl_vlms.steer_schemas import SEPARABILITY
 from vlmscope.xl_vlms.steering_source import Source
 
-# Ridge of the linear map, as a share of the states' mean variance.
+# What is added to the spread within classes, as a share of its mean variance.
 RIDGE = 0.1
 
 
@@ -55,7 +55,7 @@ def silhouette(points: np.ndarray, labels: np.ndarray) -> float:
 
 
 def told_right(values: np.ndarray, labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Whether a ridge map fitted on the other parts tells each state's class, bool [M]; parts hold classes alike."""
+    """Whether linear discriminants of the other parts tell each state's class, bool [M]; parts hold classes alike."""
     classes, own = np.unique(labels, return_inverse=True)
     part = _parts(own, folds, seed)
     found = np.zeros(len(own), bool)
@@ -76,16 +76,12 @@ def _parts(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def _predicted(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: int) -> np.ndarray:
-    middle = train.mean(axis=0, dtype=np.float64)
-    own, counts = train - middle, np.bincount(labels, minlength=classes)
-    # Classes weigh alike, however many states they have.
-    weight = (1 / np.maximum(counts, 1))[labels]
-    targets = np.eye(classes)[labels]
-    gram = (own * weight[:, None]).T @ own
-    gram += RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    centre = (targets * weight[:, None]).sum(axis=0) / weight.sum()
-    plan = np.linalg.solve(gram, (own * weight[:, None]).T @ (targets - centre))
-    return ((test - middle) @ plan).argmax(axis=1)
+    """The nearest mean, distances measured by the spread within classes; all classes count alike."""
+    means = np.stack([train[labels == one].mean(axis=0, dtype=np.float64) for one in range(classes)])
+    spread = np.cov((train - means[labels]).T)
+    spread += RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+    plan = np.linalg.solve(spread, means.T)
+    return (test @ plan - (means.T * plan).sum(axis=0) / 2).argmax(axis=1)
 
 
 def balanced(right: np.ndarray, labels: np.ndarray) -> float:
