@@ -40,9 +40,12 @@ include: "rules/mm_neurons_exchange.smk"
 include: "rules/xl_vlms.smk"
 include: "rules/xl_vlms_exchange.smk"
 include: "rules/xl_vlms_shift.smk"
+include: "rules/xl_vlms_captions.smk"
+include: "rules/xl_vlms_learned.smk"
 include: "rules/xl_vlms_steer.smk"
 include: "rules/llava_interp.smk"
 include: "rules/llava_interp_knockout.smk"
+include: "rules/llava_interp_lens.smk"
 include: "rules/multimodal_sae.smk"
 include: "rules/report.smk"
 
@@ -54,6 +57,8 @@ localrules:
     mmneuron_look,
     mm_neurons,
     mm_neurons_look,
+    xl_vlms_captions,
+    xl_vlms_learned,
     xl_vlms_steer,
     llava_interp,
     data_fetch,

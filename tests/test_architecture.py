@@ -48,12 +48,14 @@ TORCH = re.compile(
     r"|store/(weights|tensors|torch_files)\.py"
     # Deviation: read states, gradients and answers during their own passes.
     r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens)\.py"
-    r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states)\.py"
+    r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|masks)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
     r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py"
     r"|mm_neurons/(readings|perturb|trials|edit|edit_files|edit_methods|edit_optimise)\.py"
+    # Deviation: states under forced answers, and the network that is trained on them.
+    r"|xl_vlms/learned_(states|train)\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
     r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )

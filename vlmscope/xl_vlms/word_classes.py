@@ -88,6 +88,12 @@ def words_of(name: str, files: Mapping[str, str] | None = None) -> tuple[str, ..
     return known[name]
 
 
+def words_in(style: Sequence[str], files: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Words of a style, given as words or as names of classes."""
+    named = [words_of(one, files) if one in classes(files) or one in UNKNOWN else (one,) for one in style]
+    return tuple(dict.fromkeys(word for words in named for word in words))
+
+
 def _read(name: str, path: str) -> tuple[str, ...]:
     try:
         lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
@@ -106,6 +112,11 @@ def holding(words: Sequence[str]) -> Callable[[str], bool]:
     """Tells whether a text has one of the words, as a whole and in any case."""
     pattern = whole_words(words)
     return lambda text: pattern.search(text) is not None
+
+
+def occurrences(words: Sequence[str], text: str) -> int:
+    """How often words of a class stand in a text."""
+    return len(whole_words(words).findall(text))
 
 
 def frequency(texts: Iterable[str], accept: Callable[[str], bool]) -> Counter[str]:

@@ -5,10 +5,12 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import dictionaries, exchange, shift, steer, vectors
+from vlmscope.settings.xl_vlms import captions, dictionaries, exchange, learned, shift, steer, vectors
+from vlmscope.settings.xl_vlms.captions import Captions
 from vlmscope.settings.xl_vlms.data import CAPTURES, DATASETS
 from vlmscope.settings.xl_vlms.dictionaries import Dictionaries
 from vlmscope.settings.xl_vlms.exchange import Exchange
+from vlmscope.settings.xl_vlms.learned import Learned
 from vlmscope.settings.xl_vlms.shift import Shift
 from vlmscope.settings.xl_vlms.steer import Steer, Vector
 from vlmscope.settings.xl_vlms.vectors import VectorSet
@@ -22,6 +24,8 @@ class XLVLMs(Section):
     sets: dict[Name, VectorSet] = Field({}, description="catalogue of vector sets: which states are looked at")
     vectors: dict[Name, Vector] = Field({}, description="catalogue of steering vectors")
     steer: Steer = Field(Steer(), description="how steering vectors are tried out")
+    captions: Captions = Field(Captions(), description="captions under steering")
+    learned: Learned = Field(Learned(), description="steering with a vector for every prompt, made by a network")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     dictionaries: Dictionaries = Field(Dictionaries(), description="how the states of a word become concepts")
     shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
@@ -37,12 +41,28 @@ def names(config: Any) -> list[Reference]:
         + dictionaries.names(config)
         + shift.names(config)
         + steer.names(config)
+        + captions.names(config)
+        + learned.names(config)
     )
 
 
 def problems(config: Any) -> list[str]:
     """What else does not hold together."""
-    return vectors.problems(config) + dictionaries.problems(config) + shift.problems(config) + steer.problems(config)
+    return (
+        vectors.problems(config)
+        + dictionaries.problems(config)
+        + shift.problems(config)
+        + steer.problems(config)
+        + captions.problems(config)
+        + learned.problems(config)
+    )
 
 
-DEFAULT: dict[str, Any] = {"sets": vectors.DEFAULT, **steer.DEFAULT, "shift": shift.DEFAULT}
+DEFAULT: dict[str, Any] = {
+    "sets": vectors.DEFAULT | captions.SETS,
+    **steer.DEFAULT,
+    "vectors": steer.VECTORS | captions.VECTORS,
+    "captions": captions.DEFAULT,
+    "learned": learned.DEFAULT,
+    "shift": shift.DEFAULT,
+}
