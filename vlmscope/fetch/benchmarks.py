@@ -5,9 +5,11 @@ behind an account. What was measured once is kept in `.fetched.json`, so that a 
 archive may be deleted after it was unpacked.
 """
 
+import contextlib
+import fcntl
 import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,20 @@ from vlmscope.store import files
 log = logging.getLogger(__name__)
 
 SOURCES = Path(base.__file__).parent / "sources.toml"
-REGISTER = ".fetched.json"
+REGISTER, LOCK = ".fetched.json", ".fetching"
 
 
 def sources(path: Path = SOURCES) -> dict[str, Any]:
     """The dataset table: benchmark kind -> title, version, homepage, licence, files."""
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {kind: {**table.get(one.get("like", ""), {}), **one} for kind, one in table.items()}
 
 
 def fetch_dataset(kind: str, folder: str | Path, splits: Mapping[str, str], table: Path = SOURCES) -> dict[str, Any]:
     """Fetch the files of these splits and unpack them in the benchmark's layout. Returns the manifest (`raw.json`).
 
-    splits   role (train, val) -> official split name
+    splits   role (train, val) -> official split name, or several as `train+restval`
+    Datasets may share a folder, and so files; one of them fetches at a time.
     """
     folder = Path(folder)
     about = sources(table).get(kind)
@@ -39,15 +43,26 @@ def fetch_dataset(kind: str, folder: str | Path, splits: Mapping[str, str], tabl
         raise VlmscopeError(
             f"The dataset table does not know where {kind} comes from.", where=str(table), instead="source: folder"
         )
-    wanted = _wanted(about, set(splits.values()), kind, table)
-    register = _Register(folder)
-    _check_by_hand(wanted, folder, register, about)
+    names = {part for split in splits.values() for part in split.split("+")}
+    wanted = _wanted(about, names, kind, table)
     found: dict[str, Any] = {}
-    for entry in wanted:
-        found |= _fetch(entry, folder, register)
+    with _alone(folder):
+        register = _Register(folder)
+        _check_by_hand(wanted, folder, register, about)
+        for entry in wanted:
+            found |= _fetch(entry, folder, register)
     digests = {path: one["sha256"] for path, one in found.items()}
     told = {key: about[key] for key in ("title", "version", "homepage", "licence")}
     return {**raw.manifest(kind, folder, "download", digests), **told, "fetched": found}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other job fetches into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 class _Register:

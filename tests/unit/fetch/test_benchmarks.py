@@ -1,5 +1,6 @@
 import hashlib
 import json
+import threading
 
 import pytest
 from doubles import COMMIT, zipped
@@ -131,3 +132,29 @@ def test_entries_of_the_table_are_well_formed(kind):
         assert entry.get("url", "https://").startswith("https://") or "md5" in entry
         assert len(entry.get("sha256", "0" * 64)) == 64 and len(entry.get("md5", "0" * 32)) == 32
         assert len(entry.get("revision", "0" * 40)) == 40
+
+
+def test_a_section_may_be_like_another(tmp_path):
+    (tmp_path / "t.toml").write_text('[one]\ntitle = "One"\nversion = "1"\n[two]\nlike = "one"\ntitle = "Two"\n')
+    assert benchmarks.sources(tmp_path / "t.toml")["two"] == {"title": "Two", "version": "1", "like": "one"}
+    assert benchmarks.sources()["vqav2_questions"]["files"] == benchmarks.sources()["vqav2"]["files"]
+
+
+def test_several_splits_are_fetched_at_once(server, table, tmp_path):
+    root = tmp_path / "raw"
+    place_by_hand(root)
+    joined = {"train": "+".join(dict.fromkeys(SPLITS.values()))}
+    together, apart = (benchmarks.fetch_dataset("vqav2", root, splits, table) for splits in (joined, SPLITS))
+    assert together == apart
+
+
+def test_a_folder_that_is_being_filled_is_waited_for(server, table, tmp_path):
+    root, done = tmp_path / "raw", []
+    place_by_hand(root)
+    with benchmarks._alone(root):
+        other = threading.Thread(target=lambda: done.append(benchmarks.fetch_dataset("vqav2", root, SPLITS, table)))
+        other.start()
+        other.join(0.3)
+        assert other.is_alive() and not done
+    other.join(30)
+    assert done[0]["kind"] == "vqav2"
