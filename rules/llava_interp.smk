@@ -34,6 +34,8 @@ rule llava_interp:
                 "ablation_curve.svg",
                 "knockout.csv",
                 "knockout.svg",
+                "lens_hit_rate.csv",
+                "lens_hit_rate.svg",
             ],
         ),
 

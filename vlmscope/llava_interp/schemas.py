@@ -43,3 +43,23 @@ KNOCKOUTS = OBJECT | {
     "queries": pl.Int32,
     **ANSWER,
 }
+# How many of an object's patches a layer names, one row per picture, layer, criterion and k.
+#   rate         share of its patches; background: share of the patches beside it and its neighbours, null for none
+HITS = OBJECT | {
+    "layer": pl.Int32,
+    "criterion": pl.String,
+    "topk": pl.Int32,
+    "rate": pl.Float64,
+    "background": pl.Float64,
+}
+# Maps of the class's share against the object, one row per picture and layer; layers max and mean: over all of them.
+#   share        of the picture's patches that are the object's: what chance would reach in ap and pointing
+SEGMENTATION = {
+    "image": pl.String,
+    "class": pl.String,
+    "layer": pl.String,
+    "iou": pl.Float64,
+    "ap": pl.Float64,
+    "pointing": pl.Boolean,
+    "share": pl.Float64,
+}

@@ -81,6 +81,9 @@ class Lens(Section):
     least_area: float = Field(0, ge=0, description="square pixels that the object must exceed")
     most_area: float = Field(4096, gt=0, description="square pixels that it must stay below")
     k: int = Field(5, ge=1, description="tokens kept per layer and position")
+    threshold: float = Field(
+        0.5, gt=0, le=1, description="share of a map's maximum above which a patch counts as the object's"
+    )
     twice: bool = Field(False, description="norm the last layer's states a second time, as released")
 
 
