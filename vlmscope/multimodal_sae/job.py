@@ -56,10 +56,24 @@ def of_rule(
     **more: Any,
 ) -> Job:
     """The job of a rule's settings, the capture's, and its inputs, which are empty where they are not read."""
-    read = {**data, "raws": list(raws), "tables": list(samples)} if raws else {}
+    read = read_from(data, raws, samples) if raws else {}
     return Job(
         told["site"], told["train"], model="".join(model if raws else ()), indices=tuple(indices), data=read, **more
     )
+
+
+def read_from(data: dict[str, Any], raws: Sequence[str], samples: Sequence[str]) -> dict[str, Any]:
+    """Manifests and sample tables beside their formats and how they are asked."""
+    return {**data, "raws": list(raws), "tables": list(samples)}
+
+
+def again(told: dict[str, Any], data: dict[str, Any], inputs: Any, batch: int) -> Job:
+    """The job of the training, to read its states once more.
+
+    inputs   model, indices, raws, samples as the training has them, among others
+    """
+    read = {"model": [inputs.model], **{name: list(inputs[name]) for name in ("indices", "raws", "samples")}}
+    return of_rule(told, data, **read, state="", code="", batch=batch)
 
 
 def about(config: Any, capture: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.models.load import load
+from vlmscope.models.load import Loaded, load
 from vlmscope.multimodal_sae import checkpoint, states
 from vlmscope.multimodal_sae.buffer import Buffer, Stream
 from vlmscope.multimodal_sae.job import Job
@@ -84,7 +84,8 @@ def _join(place: int, world: int, meeting: str, job: Job, folder: str, table: st
 
 def _work(place: int, world: int, job: Job, folder: str, table: str, device: str) -> None:
     prepare_torch(job.threads)
-    with contextlib.closing(stream_of(job, device, (place, world))) as stream:
+    loaded = None if job.indices else load(job.model, device)
+    with opened(job, loaded, (place, world)) as stream:
         _train(place, world, job, stream, folder, table, device)
 
 
@@ -102,12 +103,16 @@ def _train(place: int, world: int, job: Job, stream: Stream, folder: str, table:
         _clear(Path(job.state))
 
 
-def stream_of(job: Job, device: str, share: tuple[int, int]) -> Stream:
-    """Stored states, or those of the model while it runs."""
+@contextlib.contextmanager
+def opened(job: Job, loaded: Loaded | None, share: tuple[int, int] = (0, 1)) -> Iterator[Stream]:
+    """The stream of stored states, or of those of the model while it runs."""
     seed = job.settings["seed"]
     if job.indices:
-        return states.Stored(job.indices, f"{job.site}.all.values", seed, share)
-    return states.streamed(load(job.model, device), job.site, **job.data, batch=job.batch, seed=seed, share=share)
+        stream: Stream = states.Stored(job.indices, f"{job.site}.all.values", seed, share)
+    else:
+        stream = states.streamed(loaded, job.site, **job.data, batch=job.batch, seed=seed, share=share)
+    with contextlib.closing(stream):
+        yield stream
 
 
 def config(settings: Mapping[str, Any], d: int) -> Config:

@@ -1,0 +1,50 @@
+"""States of a site as autoencoders read and replace them, on every family that writes text."""
+
+import pytest
+import torch
+from test_families import bench
+from test_lens_families import batch_of, every_writer
+
+from vlmscope.capture import run, taps
+from vlmscope.models.inputs import Batch
+from vlmscope.multimodal_sae import loop, states
+
+
+def setting(family):
+    set_up = bench(family)
+    return set_up.loaded, batch_of(set_up, range(4)), states.take_of(set_up.loaded, "resid_post[1]")
+
+
+@every_writer
+def test_states_are_those_of_a_whole_pass_and_no_later_layer_runs(family):
+    loaded, batch, take = setting(family)
+    kept = run.capture(loaded, [take], [batch])[0].arrays["values"][:, 0]
+    later = []
+    with taps.reading(loaded, loaded.family.site("resid_post"), [2], lambda layer, value: later.append(layer)):
+        found = states.states(loaded, take, batch)
+    assert not later
+    order = torch.from_numpy(kept)
+    torch.testing.assert_close(found.float(), order.float(), rtol=2e-3, atol=2e-3)
+
+
+@every_writer
+def test_the_same_states_put_back_change_nothing_and_others_do(family):
+    loaded, batch, take = setting(family)
+    site = loaded.family.site(take.site)
+    own = run.forward(loaded, batch).logits
+    with loop.replaced(loaded, site, 1, torch.clone):
+        assert torch.equal(run.forward(loaded, batch).logits, own)
+    with loop.replaced(loaded, site, 1, torch.zeros_like):
+        assert not torch.allclose(run.forward(loaded, batch).logits, own, atol=1e-3)
+    assert torch.equal(run.forward(loaded, batch).logits, own)
+
+
+@pytest.mark.parametrize("family", ["llava_next_llama3", "instructblip", "qwen2_vl"])
+def test_scopes_cut_a_text_into_parts(family):
+    loaded, batch, _ = setting(family)
+    starts = (batch.inputs["attention_mask"].sum(1) - 2).tolist()
+    found = loop.scopes(loaded, Batch(batch.rows, batch.inputs, tuple(starts)))
+    parts = found["base_image"].int() + found["other_image"].int() + found["text"].int()
+    assert torch.equal(parts, found["all"].int())
+    assert found["answer"].sum(1).tolist() == [2] * 4
+    assert (found["all"].sum(1) - found["all_but_first"].sum(1)).tolist() == [1] * 4

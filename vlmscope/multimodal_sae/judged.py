@@ -1,0 +1,48 @@
+"""The quality of an autoencoder beside its controls, from files to tables."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from vlmscope.models.load import Loaded
+from vlmscope.multimodal_sae import checkpoint, loop, quality, states, train
+from vlmscope.multimodal_sae.job import Job
+from vlmscope.multimodal_sae.sae import SparseCoder
+
+
+def from_files(
+    loaded: Loaded, *, weights: str, job: Job, held_out: dict[str, Any], settings: dict[str, Any]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Quality and densities: the trained autoencoder, an untrained one, principal components with as many numbers.
+
+    weights    sae.safetensors in the autoencoder's folder
+    job        whose states mean and components are taken from: those of the training
+    held_out   raws, tables, kinds and settings of the capture that is measured
+    settings   multimodal_sae.quality
+    """
+    coder = checkpoint.read(Path(weights).parent).to(loaded.device).requires_grad_(False)
+    with train.opened(job, loaded) as stream:
+        mean, axes, _ = quality.components((block for _, block in stream.blocks(0)), settings["fitted"])
+    mean, axes, k = mean.to(loaded.device), axes.to(loaded.device), coder.config.k
+    untrained = SparseCoder(coder.config, seed=job.settings["seed"]).to(loaded.device).requires_grad_(False).eval()
+    untrained.b_dec.copy_(mean)
+    coders = {
+        "trained": quality.of_sae(coder),
+        "untrained": quality.of_sae(untrained),
+        "pca": quality.of_components(mean, axes, k, largest=False),
+        "pca_topk": quality.of_components(mean, axes, k, largest=True),
+    }
+    looked = loop.Looked(loaded, states.take_of(loaded, job.site), coders, settings["keep_first"])
+    fewer = held_out["settings"] | {"samples": min(settings["samples"], held_out["settings"]["samples"])}
+    source = states.streamed(loaded, job.site, **(held_out | {"settings": fewer}), batch=job.batch, seed=0)
+    given = (source.samples, source.prompts, source.pictures)
+    stream, rounds = loop.written(loaded, *given, job.batch, settings["max_new_tokens"])
+    latents = dict.fromkeys(("trained", "untrained"), coder.config.latents) | dict.fromkeys(
+        ("pca", "pca_topk"), len(axes)
+    )
+    sums, firing, losses = loop.measure(looked, stream, rounds, latents)
+    shapes = {"trained": quality.geometry(coder), "untrained": quality.geometry(untrained)}
+    table = loop.table(sums, firing, losses, shapes)
+    bars = [(name, *bar) for name in shapes for bar in firing[name].histogram(settings["bins"])]
+    return table, pl.DataFrame(bars, schema=loop.DENSITY, orient="row")
