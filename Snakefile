@@ -59,6 +59,7 @@ localrules:
     mm_neurons_look,
     xl_vlms_captions,
     xl_vlms_learned,
+    xl_vlms_shift,
     xl_vlms_steer,
     llava_interp,
     data_fetch,

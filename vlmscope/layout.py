@@ -12,6 +12,7 @@ from vlmscope.models import base as families
 from vlmscope.models.convert.recipe import recipe
 from vlmscope.models.tiny.recipe import RECIPES
 from vlmscope.xl_vlms import needs as states
+from vlmscope.xl_vlms import shift_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
@@ -123,8 +124,9 @@ class Paths:
     def finetune_settings(self, wildcards: Wildcards) -> str:
         """How a fine-tune learns, with the format of its dataset, as canonical JSON."""
         one = self.config.finetunes[wildcards.finetune]
-        told = one.model_dump(mode="json", exclude={"base", "data", "split"})
-        return digest_ready({**told, "saves": one.kept(), "kind": self.config.datasets[one.data].kind})
+        told = one.model_dump(mode="json", exclude={"base", "data", "split", "word_class"})
+        told |= {"words": shift_plan.phrased(one), "saves": one.kept()}
+        return digest_ready({**told, "kind": self.config.datasets[one.data].kind})
 
     def capture_samples(self, wildcards: Wildcards) -> str:
         """Sample table behind a capture."""

@@ -50,7 +50,8 @@ def test_counts_come_in_the_order_of_the_domains():
 def test_datasets_and_checkpoints_are_chosen_by_source():
     assert PATHS.datasets("drawn") == list(PATHS.config.datasets)
     assert PATHS.datasets("download") == PATHS.datasets("folder") == []
-    assert (PATHS.checkpoints("folder"), PATHS.checkpoints("hub")) == (list(PATHS.config.models), ["lingo-judge"])
+    folders, tuned, hub = (PATHS.checkpoints(source) for source in ("folder", "finetune", "hub"))
+    assert (folders + tuned, hub) == (list(PATHS.config.models), ["lingo-judge"])
 
 
 def test_pictures_behind_links_have_a_rule_of_their_own():
@@ -295,3 +296,23 @@ def test_captions_come_from_the_capture_that_is_named():
     paths = layout.Paths(changed(captures__captions__split="val"))
     assert paths.caption_index(names(model="blip")) == "results/captures/blip/captions/sbu/index.json"
     assert paths.captioned(names(model="blip")) == "results/data/sbu/val.parquet"
+
+
+def test_a_fine_tune_is_a_model_like_any_other():
+    own = names(model="llava15-place-quarter", finetune="llava15-place")
+    assert PATHS.model_folder(own) == "results/models/llava15-place/finetuned/20"
+    assert PATHS.model_folder(names(model="llava15-place")) == "results/models/llava15-place/finetuned/80"
+    assert PATHS.model_files(own) == ["results/models/llava15-place/finetuned.json"]
+    assert PATHS.finetune_files(own) == {
+        "model": "results/models/llava15/model.json",
+        "raw": "results/data/vg/raw.json",
+        "samples": "results/data/vg/train.parquet",
+    }
+    told = json.loads(PATHS.finetune_settings(own))
+    assert (told["saves"], told["kind"], told["words"]) == (
+        [10, 20, 40, 80],
+        "visual_genome",
+        ["park", "room", "beach"],
+    )
+    paths = layout.Paths(changed(**{"finetunes__llava15-place__word_class": "drawn_positions"}))
+    assert json.loads(paths.finetune_settings(own))["words"][:4] == ["park", "room", "beach", "left"]

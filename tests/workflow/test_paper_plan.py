@@ -88,9 +88,12 @@ def test_the_tower_of_a_converted_model_is_the_one_of_the_catalogue():
 def test_the_overlay_only_says_what_differs_from_the_default():
     default = dict(leaves(config.plain(config.default())))
     for path, value in leaves(overlay()):
-        # Models stand there whole, so that a checkpoint can be used that has no embedded counterpart.
+        # Models and fine-tunes stand there whole, so that one can be used that has no embedded counterpart.
         if path[0] == "models" and path[1] != "llava":
             assert path[2] in config.Model.model_fields
+            continue
+        if path[0] == "finetunes":
+            assert path[2] in config.Finetune.model_fields
             continue
         assert path in default, f"{'.'.join(path)} is no key of the default"
         assert value != default[path], f"{'.'.join(path)} repeats the default"

@@ -14,9 +14,12 @@ class Finetune(Section):
     data: Name = Field(description="dataset whose answers are learnt: a phrase or a caption each")
     split: Literal["train", "val"] = Field("train", description="split of that dataset")
     words: list[str] = Field([], description="whole words, in any case, of which a phrase holds one; empty takes all")
+    word_class: str = Field(
+        "", description="class whose words count beside `words`: colors, places, sentiments, as the released lists"
+    )
     limit: int = Field(10_000_000, ge=1, description="most samples, counted after the words were looked for")
-    prompt: Literal["simple", "full", "chat"] = Field(
-        "chat", description="the question alone, the benchmark's prompt, or that within the model's chat template"
+    prompt: Literal["simple", "full", "chat", "turn"] = Field(
+        "chat", description="what is asked for a phrase, see captures.*.prompt"
     )
     method: Literal["lora", "full"] = Field(
         "lora",
@@ -95,19 +98,20 @@ _WORDS = {
     "place": ["park", "room", "beach"],
     "position": ["left", "middle", "right"],
 }
-# Steps on the way whose checkpoints are models too, of one kind.
-_ON_THE_WAY = {"place": [10, 20, 40]}
+# Steps on the way whose checkpoints are models too, of one kind, and what part of the whole they are.
+_ON_THE_WAY = {"place": {10: "eighth", 20: "quarter", 40: "half"}}
 
 
 def _checkpoints(kind: str) -> dict[str, str]:
     """Models of a fine-tune -> the step whose weights they have, empty for the last."""
-    return {f"llava15-{kind}": ""} | {f"llava15-{kind}-{step}": str(step) for step in _ON_THE_WAY.get(kind, [])}
+    parts = {f"llava15-{kind}-{part}": str(step) for step, part in _ON_THE_WAY.get(kind, {}).items()}
+    return {f"llava15-{kind}": "", **parts}
 
 
 MODELS: dict[str, Any] = {
     name: {
         "family": "llava",
-        "label": f"LLaVA-1.5 on phrases of {kind}" + (f", step {step}" if step else ""),
+        "label": f"LLaVA-1.5 on phrases of {kind}" + (f", {name.rpartition('-')[2]}" if step else ""),
         "source": "finetune",
         "checkpoint": f"llava15-{kind}",
         "revision": step,
@@ -116,6 +120,6 @@ MODELS: dict[str, Any] = {
     for name, step in _checkpoints(kind).items()
 }
 DEFAULT: dict[str, Any] = {
-    f"llava15-{kind}": {"base": "llava15", "data": "vg", "words": words, "saves": _ON_THE_WAY.get(kind, [])}
+    f"llava15-{kind}": {"base": "llava15", "data": "vg", "words": words, "saves": list(_ON_THE_WAY.get(kind, {}))}
     for kind, words in _WORDS.items()
 }

@@ -86,7 +86,17 @@ class Shifts:
 
     def _phrased(self, name: str) -> list[str]:
         model = self.models[name]
-        return list(self.finetunes[model.checkpoint].words) if model.source == "finetune" else []
+        return phrased(self.finetunes[model.checkpoint]) if model.source == "finetune" else []
+
+
+def phrased(finetune: Any) -> list[str]:
+    """Words of which the phrases of a fine-tune hold one; empty where it takes all phrases."""
+    if not finetune.word_class:
+        return list(finetune.words)
+    # Every job reads the rules anew; the classes bring numpy, and few configurations name one.
+    from vlmscope.xl_vlms.word_classes import words_of
+
+    return list(dict.fromkeys([*finetune.words, *words_of(finetune.word_class)]))
 
 
 def _canonical(value: Any) -> str:

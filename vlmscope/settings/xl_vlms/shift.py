@@ -97,7 +97,7 @@ DEFAULT: dict[str, Any] = {
         }
         for kind, steps in (
             ("color", []),
-            ("place", ["llava15-place-10", "llava15-place-20", "llava15-place-40"]),
+            ("place", ["llava15-place-eighth", "llava15-place-quarter", "llava15-place-half"]),
             ("position", []),
         )
     ],
