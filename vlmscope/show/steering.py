@@ -94,7 +94,8 @@ def _ablation(what: str, frame: pl.DataFrame, title: str, target: Target) -> Non
         for name, look in style.look(list(lines)).items():
             if rows[name].null_count() < len(rows):
                 places, values = _means(rows, column, name)
-                axis.plot(places, values, label=lines[name], **look)
+                # Between names there is nothing.
+                axis.plot(places, values, label=lines[name], linestyle="none" if column == "positions" else "-", **look)
                 if none[name][0] is not None:
                     axis.axhline(none[name][0], color=look["color"], linewidth=0.7, linestyle=":")
         axis.set_xlabel(said)
@@ -106,6 +107,7 @@ def _ablation(what: str, frame: pl.DataFrame, title: str, target: Target) -> Non
             axis.tick_params(axis="x", rotation=30)
     for axis, name in zip(axes, PANELS, strict=True):
         axis.set_title(name)
+        axis.set_ylim(0, 105 if name.endswith("%") else None)
     figure.suptitle(f"{title}: {', '.join(rows['vector'].unique(maintain_order=True))}; dotted: no steering")
     save_all(figure, target)
 

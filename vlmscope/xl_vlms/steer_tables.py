@@ -19,10 +19,11 @@ from vlmscope.xl_vlms.vectors import opened
 PLACE = ["vector", "block", "alpha", "positions", "start"]
 
 
-def published() -> dict[str, dict[str, Any]]:
-    """Rows of table 2 of the paper, by name."""
+def published(model: str) -> dict[str, dict[str, Any]]:
+    """Rows of table 2 of the paper, by name; nothing for a model that it does not report."""
     text = importlib.resources.files("vlmscope.xl_vlms").joinpath("published_steering.toml").read_text("utf-8")
-    return tomllib.loads(text)["table2"]
+    told = tomllib.loads(text)
+    return told["table2"] if told["model"] == model else {}
 
 
 def from_files(*, steered: str, samples: str, model: str, settings: Mapping[str, Any]) -> pl.DataFrame:
@@ -84,7 +85,7 @@ def _paper(row: Mapping[str, Any], vectors: Mapping[str, Any], last: int) -> dic
         key = vectors[row["vector"]]["like"]
     else:
         key = ""
-    known = published().get(key, {})
+    known = published(row["model"]).get(key, {})
     return {f"paper_{name}": known.get(name) for name in PAPER} | {"source": known.get("source", "")}
 
 
@@ -139,9 +140,7 @@ def over_models(paths: Sequence[str], vectors: Mapping[str, Any]) -> pl.DataFram
     repeated = [name for name, one in vectors.items() if one["like"]]
     joined = pl.concat(tables.read(path, STEER) for path in paths)
     at_one = (pl.col("kind") == "vector") & (pl.col("alpha") == 1) & pl.col("vector").is_in(repeated)
-    # Published numbers are LLaVA-1.5's: they stand in its own table.
-    bare = [pl.lit(None, dtype=STEER[f"paper_{name}"]).alias(f"paper_{name}") for name in PAPER]
-    return joined.filter((pl.col("kind") == "none") | at_one).with_columns(*bare, source=pl.lit(""))
+    return joined.filter((pl.col("kind") == "none") | at_one)
 
 
 def write_all(effects: pl.DataFrame, shown: Mapping[str, pl.DataFrame], targets: Any) -> None:
