@@ -48,7 +48,7 @@ TORCH = re.compile(
     r"|store/(weights|tensors|torch_files)\.py"
     # Deviation: read states, gradients and answers during their own passes.
     r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens)\.py"
-    r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|masks)?|buffer|states|quality|loop|judged|cache|masks)\.py"
+    r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.

@@ -48,7 +48,7 @@ def scopes(loaded: Loaded, batch: inputs.Batch) -> dict[str, Tensor]:
     """Kinds of positions, bool [sample, token]: all, all but the first, base view, further views, text, answer."""
     real = batch.inputs["attention_mask"].bool()
     image = real & (batch.inputs["input_ids"] == loaded.family.image_token(loaded.config))
-    base = image & (image.cumsum(1) <= _base(loaded.config, image.shape[1]))
+    base = image & (image.cumsum(1) <= base_positions(loaded.config, image.shape[1]))
     places = torch.arange(real.shape[1], device=real.device)
     starts = torch.tensor(batch.starts, device=real.device)[:, None]
     return {
@@ -61,7 +61,7 @@ def scopes(loaded: Loaded, batch: inputs.Batch) -> dict[str, Tensor]:
     }
 
 
-def _base(config: Any, most: int) -> int:
+def base_positions(config: Any, most: int) -> int:
     """Image positions of the first view; all of them in families whose views have no fixed size."""
     fixed = isinstance(getattr(config.vision_config, "image_size", None), int)
     return parts.patches(config) if fixed else most

@@ -1,0 +1,90 @@
+"""Active latents of pictures and texts, written as they are found (multimodal_sae.md 2.4).
+
+The prompt is the picture alone. The model stops behind the layer; of a picture's tokens those of the first view are
+kept, or all of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vlmscope.capture import places
+from vlmscope.capture.plan import Take
+from vlmscope.models import inputs
+from vlmscope.models.load import Loaded
+from vlmscope.multimodal_sae import loop, states
+from vlmscope.multimodal_sae.cache_files import Writer
+from vlmscope.multimodal_sae.sae import SparseCoder
+
+PROMPT = "<image>"
+# Batches whose results wait for one another, so that pictures are written in their order.
+WAITING = 8
+Scope = Literal["base", "all"]
+
+
+@torch.inference_mode()
+def pictures(
+    loaded: Loaded,
+    coder: SparseCoder,
+    take: Take,
+    samples: Sequence[Any],
+    picture: Callable[[Any], Any],
+    writer: Writer,
+    *,
+    scope: Scope,
+    batch: int,
+) -> None:
+    """Add pictures to a cache, in their order: image tokens of the first view, or all of them."""
+    for start in range(0, len(samples), WAITING * batch):
+        some = samples[start : start + WAITING * batch]
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for rows in inputs.batches(loaded, [PROMPT] * len(some), some, batch):
+            shown = [picture(some[row]) for row in rows]
+            tensors = inputs.encode(loaded, [PROMPT] * len(rows), shown, side="right")
+            for row, x in zip(rows, _states(loaded, take, inputs.Batch(rows, tensors), scope), strict=True):
+                found[row] = active(coder, x)
+        for row in range(len(some)):
+            writer.add(*found[row])
+
+
+def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> Iterator[Tensor]:
+    """States of every sample at its image tokens [n, d]."""
+    every = places.positions("all", batch, loaded.family.image_token(loaded.config))
+    x = states.states(loaded, take, batch)
+    wanted = places.positions("image", batch, loaded.family.image_token(loaded.config))
+    if scope == "base":
+        wanted &= wanted.cumsum(1) <= loop.base_positions(loaded.config, wanted.shape[1])
+    for rows, mask in zip(x.split(every.sum(1).tolist()), wanted[every].split(every.sum(1).tolist()), strict=True):
+        yield rows[mask.to(rows.device)]
+
+
+def active(coder: SparseCoder, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Latents int64 and values float32 [token, k] of states [token, d]."""
+    found = coder.encode(x.to(coder.b_dec.device))
+    return found.indices.cpu().numpy(), found.acts.float().cpu().numpy()
+
+
+def chunks(texts: Iterable[Sequence[int]], end: int, length: int) -> Iterator[list[int]]:
+    """Texts joined by the end token, which also begins, cut to equal length; what is left over is dropped."""
+    waiting = [end]
+    for tokens in texts:
+        waiting += [*tokens, end]
+        while len(waiting) >= length:
+            yield waiting[:length]
+            waiting = waiting[length:]
+
+
+@torch.inference_mode()
+def texts(
+    loaded: Loaded, coder: SparseCoder, take: Take, rows: Sequence[Sequence[int]], writer: Writer, *, batch: int
+) -> None:
+    """Add texts of equal length to a cache, every position of them."""
+    for start in range(0, len(rows), batch):
+        ids = torch.tensor(rows[start : start + batch], device=loaded.device)
+        given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        part = inputs.Batch(tuple(range(start, start + len(ids))), given)
+        for x in states.states(loaded, take, part).split(ids.shape[1]):
+            writer.add(*active(coder, x))
