@@ -50,6 +50,7 @@ def test_known_targets_pass(target):
         ("results/data/lava/val.parquet", "dataset 'lava'"),
         ("results/xl_vlms/lava/vectors/dog.h5", "model 'lava'"),
         ("results/xl_vlms/llava15/vectors/wolf.h5", "set 'wolf'"),
+        ("results/xl_vlms/llava15/released/features/wolf.pth", "set 'wolf'"),
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco_0.html", "domain 'coco'"),
         ("results/mmneuron/llava/lens_coco.csv", "domain 'coco'"),
@@ -90,7 +91,7 @@ def test_neurons_of_a_family_without_modules_are_not_defined(file):
 
 
 def test_every_file_that_a_rule_makes_per_name_has_a_shape():
-    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}", "{set}"}
+    named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}"}
     made = set()
     for path in sorted((layout.ROOT / "rules").glob("*.smk")):
         made |= set(
