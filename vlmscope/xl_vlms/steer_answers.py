@@ -130,7 +130,7 @@ def from_files(
         every += steer_conditions.pairs(steering_source.from_files(paired, []), steer)
     asked = samples.read(samples_table)[: steer["questions"]]
     log.info("%d conditions, %d questions", len(every), len(asked))
-    ask = prompts(loaded, base.load(settings["kind"]), "chat")
+    ask = prompts(loaded, base.load(settings["kind"]), steer["prompt"])
     texts, picture = [ask(one) for one in asked], batches.picture_of(read_manifest(raw)["root"])
     parts = answers(loaded, asked, texts, picture, every, steer["max_new_tokens"], batch)
     return table(list(progress(parts, inputs.rounds(loaded, asked, batch), "batches")), every, asked)

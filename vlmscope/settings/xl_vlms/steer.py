@@ -105,6 +105,9 @@ class Steer(Section):
     dataset: Name = Field("vqa", description="questions that are answered")
     split: Literal["train", "val"] = Field("val", description="split of that dataset")
     questions: int = Field(160, ge=1, description="most questions")
+    prompt: Literal["chat", "turn"] = Field(
+        "chat", description="how they are asked, as in captures: that of the capture behind the vectors"
+    )
     max_new_tokens: int = Field(5, ge=1, description="most tokens per answer")
     alphas: list[float] = Field([0.5, 1.0, 2.0], min_length=1, description="strengths of every vector")
     positions: Positions = Field("all", description="positions of the prompt that are steered")
@@ -211,7 +214,6 @@ VECTORS: dict[str, Any] = {
         "parts": {"yes-no": 1.0, "red-blue": 1.0},
         "original": "yes",
         "wanted": "no",
-        "modules": ["block.-2"],
         "swept": True,
     },
 }
