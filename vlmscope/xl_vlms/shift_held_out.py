@@ -16,7 +16,9 @@ from vlmscope.xl_vlms.shift_study import Reader, Settings, fitted, others_like, 
 GOALS = ("matched", "centroid")
 # Nothing; the concept's own shift; the mean shift of all samples; another concept's; a Gaussian direction.
 ARMS = ("none", "shift", "overall", "other", "random")
-MEASURES = ("cosine", "distance", "t_overlap")
+# Measures with their bounds.
+MEASURES = {"cosine": (-1.0, 1.0), "distance": (0.0, np.inf), "t_overlap": (0.0, 100.0)}
+UNBOUNDED = (-np.inf, np.inf)
 LEVELS = (0.025, 0.975)
 
 
@@ -37,20 +39,20 @@ def rows(pair: Common, settings: Settings, read: Reader) -> list[dict[str, Any]]
     for g, goal in enumerate(GOALS):
         for a, arm in enumerate(ARMS):
             row: dict[str, Any] = {"goal": goal, "arm": arm, "k": k, "n": len(pair.samples)}
-            for m, name in enumerate(MEASURES):
+            for m, (name, bounds) in enumerate(MEASURES.items()):
                 own, some = plain[:, g, :, m], drawn[:, g, :, m]
-                row |= _told(name, own[:, a], some[:, a])
+                row |= _told(name, own[:, a], some[:, a], bounds)
                 row |= _told(f"{name}_gain", own[:, a] - own[:, 0], some[:, a] - some[:, 0])
                 row |= _told(f"{name}_lead", own[:, 1] - own[:, a], some[:, 1] - some[:, a])
             found.append(row)
     return found
 
 
-def _told(name: str, plain: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
-    """Mean with the spread of the resamples about it."""
+def _told(name: str, plain: np.ndarray, drawn: np.ndarray, bounds: tuple[float, float] = UNBOUNDED) -> dict[str, float]:
+    """Mean with the spread of the resamples about it, within the bounds of the measure."""
     middle = float(np.nanmean(plain))
-    low, high = np.nanquantile(drawn, LEVELS) - np.nanmean(drawn)
-    return {name: middle, f"{name}_low": float(middle + low), f"{name}_high": float(middle + high)}
+    low, high = np.clip(middle + np.nanquantile(drawn, LEVELS) - np.nanmean(drawn), *bounds)
+    return {name: middle, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _once(pair: Common, settings: Settings, read: Reader, rng: np.random.Generator, again: bool) -> np.ndarray:

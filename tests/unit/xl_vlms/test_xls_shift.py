@@ -265,7 +265,8 @@ def test_held_out_shifts_lead_every_control(world):
         itertools.product(shift_held_out.GOALS, shift_held_out.ARMS)
     )
     for row in rows:
-        assert row["cosine_low"] <= row["cosine"] <= row["cosine_high"]
+        assert row["cosine_low"] <= row["cosine"] <= row["cosine_high"] <= 1
+        assert 0 <= row["t_overlap_low"] <= row["t_overlap"] <= row["t_overlap_high"] <= 100
         assert row["cosine_gain"] == pytest.approx(row["cosine"] - rows[0 if row["goal"] == "matched" else 5]["cosine"])
         if row["arm"] == "shift":
             assert row["cosine_gain_low"] > 0 and row["cosine_lead"] == 0 and row["cosine"] > 0.99
