@@ -99,7 +99,7 @@ rule xl_vlms_steer_answers:
         ),
     threads: resources.threads(paper=8)
     resources:
-        **gpu(minutes=480, batch=64),
+        **gpu(minutes=480, batch=32),
     conda:
         "../envs/gpu.yaml"
     script:
