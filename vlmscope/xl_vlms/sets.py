@@ -15,7 +15,7 @@ class Sets:
 
     def __init__(self, config: Any) -> None:
         self.sets, self.captures, self.models = config.xl_vlms.sets, config.captures, config.models
-        self.imported = config.xl_vlms.exchange.imported
+        self.imported, self.sides = config.xl_vlms.exchange.imported, config.xl_vlms.exchange.forced
 
     def index(self, wildcards: Wildcards) -> str:
         """Index of the capture and dataset of a model's set."""
@@ -35,6 +35,19 @@ class Sets:
         """Pattern of the models of which a set is read from such a file, each before its own sets alone."""
         sets = {model: "|".join(map(re.escape, files)) for model, files in self.imported.items() if files}
         return "|".join(rf"{re.escape(model)}(?=/vectors/(?:{names})\.h5)" for model, names in sets.items()) or "(?!)"
+
+    def wanted(self, wildcards: Wildcards) -> tuple[str, str]:
+        """Learn-to-steer files of the wanted answers of a model's task: train, val."""
+        return self.sides[wildcards.model][wildcards.task].wanted
+
+    def opposite(self, wildcards: Wildcards) -> tuple[str, str]:
+        """Those of the opposite answers."""
+        return self.sides[wildcards.model][wildcards.task].opposite
+
+    def forcing(self) -> str:
+        """Pattern of the models of which a task is read from such files, each before its own tasks alone."""
+        tasks = {model: "|".join(map(re.escape, files)) for model, files in self.sides.items() if files}
+        return "|".join(rf"{re.escape(model)}(?=/learned/(?:{names})/)" for model, names in tasks.items()) or "(?!)"
 
     def family(self, wildcards: Wildcards) -> str:
         """Architecture of a model."""

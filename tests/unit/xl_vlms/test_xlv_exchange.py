@@ -181,7 +181,7 @@ def test_a_list_in_place_of_a_table_is_refused(tmp_path):
 
 def test_only_named_sets_of_a_model_are_imported():
     imported = {"llava15": {"dog": "a.pth", "cat": "b.pth"}, "molmo": {}}
-    exchange = SimpleNamespace(imported=imported)
+    exchange = SimpleNamespace(imported=imported, forced={})
     config = SimpleNamespace(xl_vlms=SimpleNamespace(sets={}, exchange=exchange), captures={}, models={})
     pattern = re.compile(rf"results/(?P<model>{Sets(config).importing()})/vectors/(?P<set>[^/]+)\.h5")
     assert pattern.fullmatch("results/llava15/vectors/dog.h5")
