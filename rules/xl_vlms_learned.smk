@@ -2,7 +2,7 @@
 #
 # NEEDS     results/models/{model}/model.json, the datasets of xl_vlms.learned.tasks
 # MAKES     results/xl_vlms/{model}/learned/{task}/states-{split}.h5     prompts under the right and the opposite answer
-#           results/xl_vlms/{model}/learned/{task}/net.safetensors, training.csv
+#           results/xl_vlms/{model}/learned/{task}/net.safetensors, training.csv, fit.csv
 #           results/xl_vlms/{model}/learned/{task}/answers.parquet       under every way to steer
 #           results/xl_vlms/{model}/learned_{task}.csv
 # SETTINGS  xl_vlms.learned
@@ -55,12 +55,14 @@ rule xl_vlms_learned_states:
 
 
 rule xl_vlms_learned_train:
-    """Train the network."""
+    """Train the network; its vectors beside others, on samples that nothing was made from."""
     input:
-        states="results/xl_vlms/{model}/learned/{task}/states-train.h5",
+        trained="results/xl_vlms/{model}/learned/{task}/states-train.h5",
+        tested="results/xl_vlms/{model}/learned/{task}/states-val.h5",
     output:
         net="results/xl_vlms/{model}/learned/{task}/net.safetensors",
         curve="results/xl_vlms/{model}/learned/{task}/training.csv",
+        fit="results/xl_vlms/{model}/learned/{task}/fit.csv",
     log:
         "logs/xl_vlms_learned_train/{model}-{task}.log",
     params:

@@ -46,7 +46,7 @@ def from_files(
     own = settings["captions"]
     every = planned(dict(steering_files.read_all(steering)), settings)
     asked = samples.read(samples_table)[: own["images"]]
-    ask = prompts(loaded, base.load(settings["kind"]), "chat")
+    ask = prompts(loaded, base.load(settings["kind"]), own["prompt"])
     texts, picture = [ask(one) for one in asked], batches.picture_of(read_manifest(raw)["root"])
     parts = steer_answers.answers(loaded, asked, texts, picture, every, own["max_new_tokens"], batch)
     rounds = inputs.rounds(loaded, asked, batch)

@@ -5,6 +5,7 @@ xl_vlms.md 2.11: x <- x + alpha g(context) at all positions, of the prompt and o
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 from vlmscope import replay
 from vlmscope import samples as table
 from vlmscope.capture import batches
+from vlmscope.capture.shard import prompts
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import answer, inputs
@@ -21,8 +23,7 @@ from vlmscope.pushes import Push, pushed
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample
 from vlmscope.session import progress
-from vlmscope.xl_vlms import learned_net, learned_states, learned_vectors
-from vlmscope.xl_vlms import steering_vectors as directions
+from vlmscope.xl_vlms import learned_fit, learned_net, learned_states, learned_vectors
 from vlmscope.xl_vlms.learned_net import Net
 from vlmscope.xl_vlms.learned_states import Plan
 from vlmscope.xl_vlms.learned_vectors import ANSWERS, METHODS, Forced
@@ -57,12 +58,9 @@ def steers(trained: Forced, tested: Forced, net: Net, task: Mapping[str, Any]) -
 
     trained   with the shifts that the means are made of
     """
-    shifts = learned_vectors.task_shifts(trained, task)
-    mean = shifts.mean(axis=0)
-    drawn = directions.random_like(mean, 1, task["seed"])[0]
-    fixed = {name: np.tile(vector, (len(tested.samples), 1)) for name, vector in (("mean", mean), ("random", drawn))}
-    fixed["mean_ba"] = learned_vectors.mean_of_groups(shifts, trained.groups, tested.groups)
-    fixed["p2s"] = learned_vectors.task_shifts(tested, task)
+    fixed = learned_fit.vectors(trained, tested, net, task)
+    # That of the net is made anew, of the prompt's state as it is while the answer is written.
+    del fixed["learned"]
     return Steers(fixed, net, tuple(task["alphas"]))
 
 
@@ -81,10 +79,10 @@ def answers(
     texts   `none` -> prompts; `prompt` -> prompts that tell what is wanted
     most    tokens per answer
     """
-    for name, prompts in texts.items():
-        for rows in inputs.batches(loaded, prompts, asked, batch):
+    for name, wording in texts.items():
+        for rows in inputs.batches(loaded, wording, asked, batch):
             tensors = inputs.encode(
-                loaded, [prompts[row] for row in rows], [picture(asked[row]) for row in rows], side="left"
+                loaded, [wording[row] for row in rows], [picture(asked[row]) for row in rows], side="left"
             )
             known = replay.prefix(loaded, tensors, [where.context, where.block])
             methods = [one for one in METHODS if one != "prompt"] if name == "none" else [name]
@@ -142,10 +140,10 @@ def from_files(
         raise VlmscopeError("The forced answers are of other samples.", where=tested, instead="make them anew")
     where = learned_states.plan(task, loaded.family.site(learned_states.SITE).layers(loaded.config))
     given = steers(learned_vectors.read(trained), test, learned_net.read(net), task)
-    benchmark = base.load(settings["kind"])
-    plain = [benchmark.prompt(one, "full") for one in asked]
-    texts = {"none": [loaded.family.chat(text) for text in plain]}
-    texts |= {"prompt": [loaded.family.chat(f"{text} {task['prompt']}") for text in plain]} if task["prompt"] else {}
+    ask = prompts(loaded, base.load(settings["kind"]), task["prompt"])
+    texts = {"none": [ask(one) for one in asked]}
+    if task["told"]:
+        texts["prompt"] = [ask(replace(one, question=f"{one.question} {task['told']}")) for one in asked]
     picture = batches.picture_of(read_manifest(raw)["root"])
     stream = answers(loaded, asked, texts, picture, given, where, task["max_new_tokens"], batch)
     conditions = 1 + len(task["alphas"]) * (len(METHODS) - 2) + len(texts) - 1

@@ -9,12 +9,12 @@ from vlmscope.errors import VlmscopeError
 Wildcards = Any
 
 # Settings of a task that each step depends on: a changed one makes only what it decides anew.
-READ = ("kind", "completions", "context", "module", "context_at", "shift")
+READ = ("kind", "prompt", "completions", "context", "module", "context_at", "shift")
 TRAIN = (
     *("kind", "validation", "hidden", "start", "learning_rate", "epochs", "batch", "warm_up", "cosine", "worst"),
     *("keep", "seed"),
 )
-ANSWER = ("kind", "context", "module", "context_at", "shift", "alphas", "prompt", "max_new_tokens", "seed")
+ANSWER = ("kind", "context", "module", "context_at", "shift", "alphas", "prompt", "told", "max_new_tokens", "seed")
 JUDGE = ("kind", "phrases", "guard", "seed")
 
 

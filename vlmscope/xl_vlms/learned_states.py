@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from vlmscope import samples as table
 from vlmscope.capture import batches, taps
 from vlmscope.capture import run as passes
+from vlmscope.capture.shard import prompts
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import inputs
@@ -75,10 +77,10 @@ def forcing(one: Sample, task: Mapping[str, Any], family: str) -> Forcing:
 
 def asked(loaded: Loaded, benchmark: Any, samples: Sequence[Sample], task: Mapping[str, Any]) -> list[Asked]:
     """Samples with their prompts in the model's template."""
-    found = []
+    ask, found = prompts(loaded, benchmark, task["prompt"]), []
     for one in samples:
-        told, text = forcing(one, task, loaded.family.name), benchmark.prompt(one, "full")
-        found.append(Asked(one, loaded.family.chat(text), loaded.family.chat(text + told.suffix), told))
+        told = forcing(one, task, loaded.family.name)
+        found.append(Asked(one, ask(one), ask(replace(one, question=one.question + told.suffix)), told))
     return found
 
 

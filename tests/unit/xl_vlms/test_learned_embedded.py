@@ -16,7 +16,7 @@ from vlmscope.models.load import describe, load
 from vlmscope.settings.xl_vlms.learned import DEFAULT, Task
 from vlmscope.store import files
 from vlmscope.world import draw
-from vlmscope.xl_vlms import learned_answers, learned_states, learned_train, pope
+from vlmscope.xl_vlms import learned_answers, learned_fit, learned_states, learned_train, pope
 from vlmscope.xl_vlms.learned_net import Net
 from vlmscope.xl_vlms.learned_train import Pairs
 
@@ -109,13 +109,11 @@ def run(loaded, folder):
 
 def test_the_net_is_nearer_to_each_samples_own_vector_than_the_mean(run):
     trained, tested, net, _, _ = run
-    made, mean = net.vectors(tested.context), np.tile(trained.shifts.mean(axis=0), (len(tested.shifts), 1))
-
-    def likeness(vectors):
-        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(tested.shifts, axis=1)
-        return float(((vectors * tested.shifts).sum(axis=1) / lengths).mean())
-
-    assert likeness(made) > likeness(mean) + 0.2
+    fit = learned_fit.table(learned_fit.vectors(trained, tested, net, TASK), 0)
+    by = {row["method"]: row for row in fit.iter_rows(named=True)}
+    assert by["learned"]["cosine_low"] > by["mean"]["cosine_high"]
+    assert abs(by["random"]["cosine"]) < 0.3
+    assert (by["p2s"]["cosine"], by["p2s"]["length"]) == pytest.approx((1, 1), abs=1e-6)
 
 
 def test_a_samples_own_vector_helps_and_a_random_one_does_not(run):

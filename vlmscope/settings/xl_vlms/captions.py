@@ -15,6 +15,9 @@ class Captions(Section):
 
     dataset: Name = Field("coco", description="pictures that are described")
     split: Literal["train", "val"] = Field("val", description="split of that dataset")
+    prompt: Literal["chat", "turn"] = Field(
+        "chat", description="the question within the model's template, or as the checkpoint's own template has it"
+    )
     images: int = Field(3000, ge=1, description="most pictures")
     max_new_tokens: int = Field(25, ge=1, description="most tokens per caption")
     alphas: list[float] = Field([1.0], min_length=1, description="strengths of every vector")

@@ -29,7 +29,10 @@ class Task(Section):
         "average", description="state of a forced answer: mean over it, or that of its last token"
     )
     alphas: list[float] = Field([1.0], min_length=1, description="strengths")
-    prompt: str = Field("", description="what is told behind the question instead of steering; empty: not tried")
+    prompt: Literal["chat", "turn"] = Field(
+        "chat", description="the question within the model's template, or as the checkpoint's own template has it"
+    )
+    told: str = Field("", description="what is told behind the question instead of steering; empty: not tried")
     hidden: int = Field(100, ge=1, description="units of the network; fewer with fewer samples or a narrower model")
     start: Literal["svd", "snmf"] = Field("svd", description="what the output weights are before training")
     learning_rate: float = Field(5e-5, gt=0, description="highest learning rate (Adam)")
