@@ -38,6 +38,7 @@ include: "rules/mm_neurons_measures.smk"
 include: "rules/mm_neurons_show.smk"
 include: "rules/mm_neurons_exchange.smk"
 include: "rules/xl_vlms.smk"
+include: "rules/xl_vlms_dictionaries.smk"
 include: "rules/xl_vlms_shift.smk"
 include: "rules/xl_vlms_captions.smk"
 include: "rules/xl_vlms_learned.smk"
@@ -58,6 +59,7 @@ localrules:
     mm_neurons,
     mm_neurons_look,
     xl_vlms_captions,
+    xl_vlms_dictionaries,
     xl_vlms_learned,
     xl_vlms_shift,
     xl_vlms_steer,

@@ -56,6 +56,8 @@ TORCH = re.compile(
     r"|mm_neurons/(readings|perturb|trials|edit|edit_files|edit_methods|edit_optimise)\.py"
     # Deviation: states under forced answers, and the network that is trained on them.
     r"|xl_vlms/learned_(states|train)\.py"
+    # Deviation: the two towers of CLIP.
+    r"|xl_vlms/(clip_towers|cox_score)\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
     r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )

@@ -5,6 +5,9 @@ published and source: numbers of the paper's own model, empty where there are no
 
 import polars as pl
 
+# Words of random directions, and captions by people, where a method stands.
+RANDOM, CAPTION = "random", "caption"
+
 _WHICH = {"model": pl.String, "token": pl.String, "module": pl.String, "method": pl.String, "k": pl.Int64}
 _RUN = {**_WHICH, "seed": pl.Int64, "n": pl.Int64, "n_test": pl.Int64}
 _PUBLISHED = {"published": pl.Float64, "source": pl.String}
@@ -144,4 +147,51 @@ LAYERS = {
     "random": pl.Float64,
     "own_word": pl.Float64,
     **_PUBLISHED,
+}
+# Agreement of each sample's most active concept with what its picture shows. kind: colour, place, position of the
+# token's first thing, or number of things. top_purity: of each concept's most activating samples. *_random_samples,
+# *_random_directions: a dictionary of them instead; *_shuffled: classes in another order; means over the draws.
+CLASSES = {
+    **_WHICH,
+    "seed": pl.Int64,
+    "kind": pl.String,
+    "n": pl.Int64,
+    "classes": pl.Int64,
+    **{
+        f"{name}{end}": pl.Float64
+        for name in ("nmi", "purity", "top_purity")
+        for end in ("", "_low", "_high", "_shuffled", "_random_samples", "_random_directions")
+    },
+}
+# Probability of the token that the state predicts, mean over held-out samples. edit: delete takes the part of the state
+# within the span of concepts away, keep leaves nothing else. concepts: how many; which: the most active ones, random
+# ones of the same dictionary, random samples, or random directions.
+FAITHFUL = {
+    **_WHICH,
+    "seed": pl.Int64,
+    "edit": pl.String,
+    "which": pl.String,
+    "concepts": pl.Int64,
+    "n": pl.Int64,
+    "probability": pl.Float64,
+    **_INTERVAL,
+    "unedited": pl.Float64,
+    "unchanged": pl.Float64,
+}
+# Two models over the samples that both have. cka: linear CKA of their states; matched: mean correlation of activations
+# of concepts matched one to one. *_shuffled: samples of one model in another order, mean and 97.5 % quantile.
+ACROSS = {
+    "token": pl.String,
+    "model": pl.String,
+    "other": pl.String,
+    "module": pl.String,
+    "method": pl.String,
+    "k": pl.Int64,
+    "seed": pl.Int64,
+    "n": pl.Int64,
+    **{
+        f"{name}{end}": pl.Float64
+        for name in ("cka", "matched")
+        for end in ("", "_low", "_high", "_shuffled", "_shuffled_high", "_p")
+    },
 }

@@ -21,7 +21,7 @@ from vlmscope.raw import read_manifest
 from vlmscope.samples import read as read_samples
 from vlmscope.xl_vlms import dictionary_files, vocabulary
 from vlmscope.xl_vlms.clip_towers import Towers
-from vlmscope.xl_vlms.cox_schemas import SCORED
+from vlmscope.xl_vlms.cox_schemas import CAPTION, RANDOM, SCORED
 from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
 from vlmscope.xl_vlms.dictionary_make import Read, reader
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 STAND_IN = "stand_in_clip_token_f1"
-RANDOM, CAPTION = "random", "caption"
 
 
 class Scorer:
@@ -149,7 +148,7 @@ def phrases(words: Sequence[Sequence[str]], scorer: Scorer) -> list[str]:
 def of_set(path: str, model: str, scorer: Scorer, read: Read, settings: Mapping[str, Any]) -> Iterator[Row]:
     """Rows of `SCORED` of all dictionaries of one set; controls have the key of the first."""
     keys, sides = dictionary_files.keys(path), dictionary_files.sides(path)
-    token, main = dictionary_files.recipe(path)["set"], main_module(path)
+    token, main = dictionary_files.recipe(path)["set"], dictionary_files.main_module(path)
     first = next(key for key in keys if key.module == main)
     width = dictionary_files.read(path, first).dictionary.concepts.shape[1]
     generator = np.random.default_rng(settings["seed"])
@@ -170,13 +169,6 @@ def of_set(path: str, model: str, scorer: Scorer, read: Read, settings: Mapping[
         for method, row in of_concepts(one, sides["train"], scorer, random):
             if method != RANDOM or key.method == settings["main"]:
                 yield told(key, row, method)
-
-
-def main_module(path: str) -> str:
-    """Module of the main dictionaries: the one with several methods, or the only one."""
-    keys = dictionary_files.keys(path)
-    methods = {key.module: {one.method for one in keys if one.module == key.module} for key in keys}
-    return max(methods, key=lambda module: len(methods[module]))
 
 
 def captions(paths: Iterable[str]) -> dict[str, list[str]]:

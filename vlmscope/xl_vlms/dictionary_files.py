@@ -109,6 +109,11 @@ def recipe(path: str | Path) -> dict[str, Any]:
         return hdf5.recipe(file)
 
 
+def main_module(path: str) -> str:
+    """Module of the main dictionaries of a file; at the others there is but one method."""
+    return recipe(path)["main"]
+
+
 def opened(path: str | Path) -> h5py.File:
     """An open file of dictionaries, refused unless it is whole and of this format."""
     return hdf5.opened(path, FORMAT, "file of dictionaries")

@@ -11,6 +11,7 @@ import polars as pl
 from vlmscope.metrics import concepts as measures
 from vlmscope.metrics.text import forms
 from vlmscope.stats import Draws
+from vlmscope.store.tables import Schema
 from vlmscope.xl_vlms import cox_schemas as schemas
 from vlmscope.xl_vlms import dictionary, grounding, overlap, vectors, vocabulary
 from vlmscope.xl_vlms.dictionary import Dictionary
@@ -283,8 +284,8 @@ def from_files(
     words: str,
     model: str,
     settings: Mapping[str, Any],
-) -> dict[str, pl.DataFrame]:
-    """Write the dictionaries of every set, and return the tables by the names of `TABLES`.
+) -> dict[str, tuple[pl.DataFrame, Schema]]:
+    """Write the dictionaries of every set, and return the tables of `TABLES` with their schemas.
 
     targets, train, test   one file per set of the settings: dictionaries to write, vectors to read
     words                  the model's vocabulary
@@ -300,19 +301,20 @@ def from_files(
             methods = settings["methods"] if place == 0 else [settings["main"]]
             own = [stored(study, method, settings["k"], settings["seed"]) for method in methods]
             kept += own
-            tables["dictionaries"] += [diagnosed(study, one) for one in own]
+            tables["table"] += [diagnosed(study, one) for one in own]
             if place == 0:
                 random = random_overlap(study)
                 tables["overlap"] += [overlaps(study, one, random) for one in own]
                 for name, rows in zip(("recon", "chosen"), recon(study), strict=True):
                     tables[name] += rows
                 tables["stability"] += stability(study)
-        write(target, kept, sides, {"model": model, "set": token, "settings": dict(settings)})
-    return {name: pl.DataFrame(rows, schema=TABLES[name]) for name, rows in tables.items()}
+        about = {"model": model, "set": token, "main": kept[0].key.module, "settings": dict(settings)}
+        write(target, kept, sides, about)
+    return {name: (pl.DataFrame(rows, schema=TABLES[name]), TABLES[name]) for name, rows in tables.items()}
 
 
 TABLES = {
-    "dictionaries": schemas.DICTIONARIES,
+    "table": schemas.DICTIONARIES,
     "recon": schemas.RECON,
     "chosen": schemas.CHOSEN,
     "stability": schemas.STABILITY,

@@ -34,6 +34,7 @@ class Dictionaries(Section):
 
     sets: list[Name] = Field(
         ["dog", "cat", "person"],
+        min_length=1,
         description="vector sets that are decomposed; the set of the same name with -test is held out",
     )
     module: str = Field("final_norm", description="where the states of the main dictionaries are from")
@@ -50,6 +51,8 @@ class Dictionaries(Section):
     subsamples: int = Field(2, ge=0, description="dictionaries of a part of the samples behind stability")
     part: Share = Field(0.8, description="share of the samples in such a part")
     images: int = Field(5, ge=1, description="most activating pictures per concept (N_MAS)")
+    shuffles: int = Field(200, ge=2, description="orders of the samples that comparisons of models stand beside")
+    resamples: int = Field(200, ge=10, description="parts of the samples behind intervals of such comparisons")
     draws: int = Field(20, ge=2, description="random dictionaries, directions and orders that results stand beside")
     directions: Literal["gaussian", "uniform"] = Field(
         "gaussian", description="random directions; uniform: entries between 0 and 1, as released"
@@ -74,6 +77,9 @@ def problems(config: Any) -> list[str]:
     own, found = config.xl_vlms.dictionaries, []
     if own.main not in own.methods:
         found.append("xl_vlms.dictionaries.main must be one of xl_vlms.dictionaries.methods")
+    known = config.xl_vlms.sets
+    if len({known[one].dataset for name in own.sets for one in (name, f"{name}-test") if one in known}) > 1:
+        found.append("xl_vlms.dictionaries.sets must be sets of one dataset")
     if own.words.tokens < own.words.keep:
         found.append("xl_vlms.dictionaries.words.tokens must be at least xl_vlms.dictionaries.words.keep")
     if own.scores.clip in config.models and config.models[own.scores.clip].family != "clip":

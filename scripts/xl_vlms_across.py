@@ -1,0 +1,10 @@
+"""Write how alike the concepts of different models are."""
+
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+from vlmscope.xl_vlms import compare, cox_schemas
+
+with logged(snakemake.log[0]):
+    chosen = settings(snakemake.params.settings)
+    found = compare.from_files(snakemake.input.dictionaries, snakemake.input.vectors, chosen)
+    tables.write(found, snakemake.output.table, cox_schemas.ACROSS)

@@ -1,0 +1,16 @@
+"""Write all dictionaries of a model, and tables of what they are worth."""
+
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+from vlmscope.xl_vlms import dictionary_make
+
+with logged(snakemake.log[0]):
+    found = dictionary_make.from_files(
+        snakemake.output.dictionaries,
+        train=snakemake.input.train,
+        test=snakemake.input.test,
+        words=snakemake.input.vocabulary,
+        model=snakemake.wildcards.model,
+        settings=settings(snakemake.params.settings)["dictionaries"],
+    )
+    tables.write_all(found, snakemake.output)
