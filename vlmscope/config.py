@@ -43,7 +43,9 @@ class Run(Section):
         ["llava15", "idefics2", "molmo", "qwen2-vl"], description="models whose concepts are studied and steered"
     )
     multimodal_sae: list[Name] = Field([], description="models whose states are split into sparse features")
-    llava_interp: list[Name] = Field([], description="models whose visual tokens are followed")
+    llava_interp: list[Name] = Field(
+        ["llava15", "llava-phi"], description="models whose visual tokens are followed"
+    )
 
 
 class Model(Section):

@@ -221,6 +221,7 @@ def check_plan(config: Config) -> None:
     _check_domains(config)
     _check_captions(config)
     _check_sets(config)
+    _check_means(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -243,6 +244,17 @@ def _check_sets(config: Config) -> None:
     for name, one in config.xl_vlms.sets.items():
         takes = [take.model_dump() for take in config.captures[one.capture].take]
         states.check(takes, one.model_dump(), name)
+
+
+def _check_means(config: Config) -> None:
+    """A published mean of visual tokens is there: the engine would keep a vector whose input is missing."""
+    for name, path in config.llava_interp.mean.imported.items():
+        if not Path(path).is_file():
+            raise VlmscopeError(
+                f"The mean vector {path} is not there.",
+                where=f"llava_interp.mean.imported.{name}",
+                instead="the file that was published for this checkpoint, or leave the model out to compute it",
+            )
 
 
 def _incomplete(capture: str, lacking: Iterable[dict[str, str]], who: str) -> VlmscopeError:
