@@ -69,7 +69,9 @@ def test_a_subset_has_every_yes_and_its_own_no():
 def test_the_table_has_a_row_per_subset_and_way_to_steer():
     rows = answers(none=["yes", "no", "no", "yes", "no"], learned=["yes", "yes", "no", "yes", "no"])
     found = pope.table(rows, SAMPLES, ABOUT)
-    assert found.shape[0] == 6
+    assert found.shape[0] == 8
+    assert found.filter(subset="all")["n"].to_list() == [5, 5]
+    assert found.filter(subset="all")["published_accuracy_pct"].null_count() == 2
     first = found.row(by_predicate=(pl.col("subset") == "random") & (pl.col("method") == "none"), named=True)
     assert first["accuracy_pct"] == pytest.approx(200 / 3)
     assert (first["n"], first["published_accuracy_pct"], first["published_f1_pct"]) == (3, 82.73, 90.55)
@@ -77,7 +79,7 @@ def test_the_table_has_a_row_per_subset_and_way_to_steer():
     assert (better["accuracy_pct"], better["published_accuracy_pct"]) == (100, 86.46)
     assert better["p"] == 1.0  # a single answer changed
     other = pope.table(rows, SAMPLES, ABOUT | {"family": "idefics2"})
-    assert other["published_accuracy_pct"].null_count() == other["source"].null_count() == 6
+    assert other["published_accuracy_pct"].null_count() == other["source"].null_count() == 8
 
 
 def test_all_questions_of_the_test_are_read_once(tmp_path):
