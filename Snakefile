@@ -64,6 +64,7 @@ localrules:
     xl_vlms_shift,
     xl_vlms_steer,
     llava_interp,
+    multimodal_sae,
     data_fetch,
     data_links,
     data_folder,

@@ -4,10 +4,22 @@
 # MAKES     results/multimodal_sae/{model}/sae/{hookpoint}/{cfg.json,sae.safetensors}   the released layout
 #           results/multimodal_sae/{model}/train_log.csv, train_curve.{svg,png}
 #           results/multimodal_sae/{model}/sae_quality.csv, feature_density.{csv,svg,png}   on held-out pictures
-# SETTINGS  multimodal_sae.site, multimodal_sae.train, multimodal_sae.quality
+#           results/multimodal_sae/{model}/cache.h5                                active latents of pictures
+#           results/multimodal_sae/{model}/released/                               files of the released code
+# SETTINGS  multimodal_sae.site, .train, .quality, .cache
 from vlmscope.multimodal_sae import job as sae_job
 
 sae = sae_job.Inputs(cfg)
+
+
+rule multimodal_sae:
+    """Autoencoder, its quality and the active latents of pictures, for every configured model."""
+    input:
+        expand(
+            "results/multimodal_sae/{model}/{name}",
+            model=cfg.run.multimodal_sae,
+            name=["train_log.csv", "sae_quality.csv", "cache.h5", "released/files.json"],
+        ),
 
 
 rule multimodal_sae_train:
@@ -35,7 +47,7 @@ rule multimodal_sae_train:
         state=f"{sae.home}.state",
         code=code("multimodal_sae_train", "vlmscope.models.{family:model}", *sae.formats, lookup=paths.kinds),
     threads: resources.threads(paper=8)
-    # On several GPUs a process each: profiles/slurm/config.yaml sets how many.
+    # On several GPUs a process each: --set-resources multimodal_sae_train:gpu=4
     resources:
         **gpu(minutes=1440, mem_gb=64),
     conda:
@@ -69,9 +81,7 @@ rule multimodal_sae_quality:
     benchmark:
         "benchmarks/multimodal_sae_quality/{model}.tsv"
     params:
-        settings=settings(
-            site="multimodal_sae.site", train="multimodal_sae.train", quality="multimodal_sae.quality"
-        ),
+        settings=settings(site="multimodal_sae.site", train="multimodal_sae.train", quality="multimodal_sae.quality"),
         data=sae.data,
         held_out=sae.held_out,
         look=settings(label="models.{model}.label", scale="scale"),
@@ -83,3 +93,56 @@ rule multimodal_sae_quality:
         "../envs/gpu.yaml"
     script:
         "../scripts/multimodal_sae_quality.py"
+
+
+rule multimodal_sae_cache:
+    """Keep the active latents of pictures, as they are found."""
+    input:
+        model="results/models/{model}/model.json",
+        weights=f"{sae.home}/sae.safetensors",
+        raws=sae.cached_raws,
+        samples=sae.cached_samples,
+    output:
+        cache="results/multimodal_sae/{model}/cache.h5",
+    log:
+        "logs/multimodal_sae_cache/{model}.log",
+    benchmark:
+        "benchmarks/multimodal_sae_cache/{model}.tsv"
+    params:
+        settings=settings(
+            site="multimodal_sae.site",
+            data="multimodal_sae.cache.data",
+            split="multimodal_sae.cache.split",
+            samples="multimodal_sae.cache.samples",
+            scope="multimodal_sae.cache.scope",
+            dtype="multimodal_sae.cache.dtype",
+        ),
+        code=code("multimodal_sae_cache", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=720, mem_gb=64),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/multimodal_sae_cache.py"
+
+
+rule multimodal_sae_export:
+    """Write autoencoder and cache in the layouts of the released code and of SAELens."""
+    input:
+        weights=f"{sae.home}/sae.safetensors",
+        cache="results/multimodal_sae/{model}/cache.h5",
+    output:
+        files="results/multimodal_sae/{model}/released/files.json",
+    log:
+        "logs/multimodal_sae_export/{model}.log",
+    params:
+        settings=settings(splits="multimodal_sae.cache.splits", model="models.{model}.checkpoint"),
+        code=code("multimodal_sae_export"),
+    threads: 1
+    resources:
+        **cpu(mem_gb=16, minutes=60),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/multimodal_sae_export.py"

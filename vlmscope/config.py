@@ -42,7 +42,9 @@ class Run(Section):
     xl_vlms: list[Name] = Field(
         ["llava15", "idefics2", "molmo", "qwen2-vl"], description="models whose concepts are studied and steered"
     )
-    multimodal_sae: list[Name] = Field([], description="models whose states are split into sparse features")
+    multimodal_sae: list[Name] = Field(
+        ["llava-next-llama3"], description="models whose states are split into sparse features"
+    )
     llava_interp: list[Name] = Field(
         ["llava15", "llava-phi"], description="models whose visual tokens are followed"
     )

@@ -24,6 +24,7 @@ SHAPES = (
     r"results/mmneuron/(?P<model>[^/]+)/lens_(?P<domain>[^/]+)\.csv",
     r"results/mmneuron/(?P<model>[^/]+)/.*",
     r"results/mm_neurons/(?P<model>[^/]+)/.*",
+    r"results/multimodal_sae/(?P<model>[^/]+)/.*",
     r"results/xl_vlms/(?P<model>[^/]+)/(?:vectors|dictionaries|released/features)/(?P<set>[^/]+)\.(?:h5|pth)",
     r"results/xl_vlms/(?P<model>[^/]+)/learned/[^/]+/states-(?P<split>[^/]+)\.h5",
     r"results/xl_vlms/(?P<model>[^/]+)/.*",

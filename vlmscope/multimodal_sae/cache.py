@@ -5,19 +5,24 @@ kept, or all of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vlmscope.capture import places
+from vlmscope import meta, samples
+from vlmscope.capture import batches, places
 from vlmscope.capture.plan import Take
-from vlmscope.models import inputs
+from vlmscope.models import inputs, placement
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import loop, states
+from vlmscope.multimodal_sae import cache_files, checkpoint, examples, loop, states
 from vlmscope.multimodal_sae.cache_files import Writer
 from vlmscope.multimodal_sae.sae import SparseCoder
+from vlmscope.raw import read_manifest
+from vlmscope.session import progress
+from vlmscope.store import files
 
 PROMPT = "<image>"
 # Batches whose results wait for one another, so that pictures are written in their order.
@@ -30,7 +35,7 @@ def pictures(
     loaded: Loaded,
     coder: SparseCoder,
     take: Take,
-    samples: Sequence[Any],
+    chosen: Sequence[Any],
     picture: Callable[[Any], Any],
     writer: Writer,
     *,
@@ -38,14 +43,16 @@ def pictures(
     batch: int,
 ) -> None:
     """Add pictures to a cache, in their order: image tokens of the first view, or all of them."""
-    for start in range(0, len(samples), WAITING * batch):
-        some = samples[start : start + WAITING * batch]
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    starts = range(0, len(chosen), WAITING * batch)
+    for start in progress(starts, len(starts), "groups of pictures"):
+        some = chosen[start : start + WAITING * batch]
+        found: dict[int, tuple[np.ndarray, np.ndarray, str]] = {}
         for rows in inputs.batches(loaded, [PROMPT] * len(some), some, batch):
             shown = [picture(some[row]) for row in rows]
             tensors = inputs.encode(loaded, [PROMPT] * len(rows), shown, side="right")
-            for row, x in zip(rows, _states(loaded, take, inputs.Batch(rows, tensors), scope), strict=True):
-                found[row] = active(coder, x)
+            taken = _states(loaded, take, inputs.Batch(rows, tensors), scope)
+            for row, x, one in zip(rows, taken, shown, strict=True):
+                found[row] = *active(coder, x), examples.fingerprint(one)
         for row in range(len(some)):
             writer.add(*found[row])
 
@@ -59,6 +66,49 @@ def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> It
         wanted &= wanted.cumsum(1) <= loop.base_positions(loaded.config, wanted.shape[1])
     for rows, mask in zip(x.split(every.sum(1).tolist()), wanted[every].split(every.sum(1).tolist()), strict=True):
         yield rows[mask.to(rows.device)]
+
+
+def from_files(
+    loaded: Loaded,
+    *,
+    weights: str,
+    raws: Sequence[str],
+    tables: Sequence[str],
+    settings: dict[str, Any],
+    batch: int,
+    code: str,
+    target: str,
+) -> None:
+    """Write the cache of the first samples of some datasets.
+
+    weights    sae.safetensors in the autoencoder's folder
+    settings   site, samples, scope, dtype
+    """
+    own, folder = settings, Path(weights).parent
+    coder = checkpoint.read(folder).to(loaded.device).requires_grad_(False)
+    sets = [
+        (read_manifest(raw), samples.read(table)[: own["samples"]]) for raw, table in zip(raws, tables, strict=True)
+    ]
+    every = [one for _, some in sets for one in some]
+    reader = {one.sample: batches.picture_of(manifest["root"]) for manifest, some in sets for one in some}
+    about = {
+        "model": loaded.about["fingerprint"],
+        "precision": placement.precision(loaded.about),
+        "sae": files.digest(weights),
+        "site": settings["site"],
+        "scope": own["scope"],
+        "data": [manifest["digest"] for manifest, _ in sets],
+        "image_size_order": "height, width",
+        "versions": meta.versions(),
+        "code": code,
+    }
+    shape = {"latents": coder.config.latents, "k": coder.config.k, "base": loop.base_positions(loaded.config, 0)}
+    take = states.take_of(loaded, settings["site"])
+    names = [one.sample for one in every]
+    with cache_files.published(target, folder.name, names, about, **shape, dtype=own["dtype"]) as writer:
+        pictures(
+            loaded, coder, take, every, lambda one: reader[one.sample](one), writer, scope=own["scope"], batch=batch
+        )
 
 
 def active(coder: SparseCoder, x: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.store import files, hdf5
+from vlmscope.store import hdf5
 
 FORMAT = "vlmscope.cache/1"
 THRESHOLD = 1e-5
@@ -52,38 +52,45 @@ class Entries:
 class Writer:
     """A cache as it grows, picture by picture; memory holds one row per picture and latent that fires in it.
 
-    base   positions of the first view, over which a picture's mean is taken; the others never count
+    base   positions of the first view, over which a picture's mean is taken; the others never count; 0 for all
     """
 
     def __init__(self, file: h5py.File, hookpoint: str, *, latents: int, k: int, base: int, dtype: str) -> None:
         self.group, self.latents, self.base = file.create_group(hookpoint), latents, base
-        shape = {"shape": (0, k), "maxshape": (None, k), "chunks": (CHUNK, k)}
+        # Variants without a fixed number of active latents get columns as they need them.
+        shape = {"shape": (0, k), "maxshape": (None, None), "chunks": (CHUNK, k)}
         self.idx = self.group.create_dataset("idx", dtype=np.uint32, **shape)
         self.val = self.group.create_dataset("val", dtype=dtype, **shape)
         self.ends = [0]
         self.firing = np.zeros(latents, np.int64)
         self.pooled: list[np.ndarray] = []
+        self.looks: list[str] = []
 
-    def add(self, idx: np.ndarray, val: np.ndarray) -> None:
-        """Add the next picture: latents and values [position, k], in any order; what is not beyond 1e-5 becomes 0."""
+    def add(self, idx: np.ndarray, val: np.ndarray, look: str = "") -> None:
+        """Add the next picture: latents and values [position, k], in any order; what is not beyond 1e-5 becomes 0.
+
+        look   equal for pictures that look the same
+        """
+        self.looks.append(look)
         val = np.where(np.abs(val) > THRESHOLD, val, 0).astype(np.float32)
         # Zeros last, then by latent: equal content is equal bytes, whatever order the selection came in.
         order = np.lexsort((idx, val == 0))
         idx, val = (np.take_along_axis(one, order, 1) for one in (np.where(val == 0, 0, idx), val))
         self.firing += np.bincount(idx[val != 0], minlength=self.latents)
-        self._pool(idx[: self.base], val[: self.base])
+        base = self.base or len(idx)
+        self._pool(idx[:base], val[:base], base)
         start, end = self.ends[-1], self.ends[-1] + len(idx)
         for data, rows in ((self.idx, idx), (self.val, val)):
-            data.resize(end, axis=0)
-            data[start:end] = rows
+            data.resize((end, max(rows.shape[1], data.shape[1])))
+            data[start:end, : rows.shape[1]] = rows
         self.ends.append(end)
 
-    def _pool(self, idx: np.ndarray, val: np.ndarray) -> None:
+    def _pool(self, idx: np.ndarray, val: np.ndarray, base: int) -> None:
         latent, value = idx[val != 0], val[val != 0]
         found, places = np.unique(latent, return_inverse=True)
         row = np.zeros(len(found), POOLED)
         row["latent"], row["image"] = found, len(self.ends) - 1
-        row["mean"] = np.bincount(places, value.astype(np.float64), len(found)) / self.base
+        row["mean"] = np.bincount(places, value.astype(np.float64), len(found)) / base
         row["count"] = np.bincount(places, minlength=len(found))
         np.maximum.at(row["max"], places, value)
         self.pooled.append(row)
@@ -96,6 +103,7 @@ class Writer:
         pooled["ptr"] = np.concatenate([[0], np.cumsum(np.bincount(rows["latent"], minlength=self.latents))])
         for name in ("image", "mean", "max", "count"):
             pooled[name] = rows[name]
+        self.group["looks"] = np.array(self.looks, dtype=h5py.string_dtype())
         self.group["token_ptr"] = np.array(self.ends, np.int64)
         self.group["firing"] = self.firing
 
@@ -124,6 +132,7 @@ class Cache:
     """An open cache.
 
     samples   names of the pictures or texts
+    looks     equal for pictures that look the same
     about     what decided the content
     """
 
@@ -134,6 +143,7 @@ class Cache:
         self.group = file[self.hookpoint]
         self.ends = self.group["token_ptr"][()]
         self.firing = self.group["firing"][()]
+        self.looks = [look.decode() for look in self.group["looks"][()]]
         self.latents = len(self.firing)
         self.ptr = self.group["pooled/ptr"][()]
 
@@ -155,8 +165,9 @@ class Cache:
 
     def map(self, latent: int, image: int) -> np.ndarray:
         """A latent's values in the first view of a picture, float32 [base]."""
-        start, base = self.ends[image], self.about["base"]
-        idx, val = (self.group[name][start : start + base] for name in ("idx", "val"))
+        start, end = self.ends[image], self.ends[image + 1]
+        part = slice(start, min(end, start + self.about["base"]) if self.about["base"] else end)
+        idx, val = (self.group[name][part] for name in ("idx", "val"))
         return np.where(idx == latent, val, 0).sum(1).astype(np.float32)
 
 
@@ -178,13 +189,18 @@ def bounds(latents: int, splits: int) -> list[tuple[int, int]]:
 
 def write_released(entries: Entries, folder: str | Path, latents: int, splits: int, offset: int = 0) -> list[Path]:
     """Split files under the released names; `offset` is added to the numbers of pictures."""
+    # Here, since readers of caches do without.
+    import torch
+
+    from vlmscope.store import tensors
+
     written = []
     for first, last in bounds(latents, splits):
         kept = (entries.where[:, 2] >= first) & (entries.where[:, 2] <= last)
         where = entries.where[kept] + np.array([offset, 0, 0])
         written.append(Path(folder) / f"{first}_{last}.safetensors")
-        with files.publish(written[-1]) as part:
-            save_file({"locations": where.astype(np.int64), "activations": entries.value[kept]}, part)
+        arrays = {"locations": where.astype(np.int64), "activations": entries.value[kept].astype(np.float32)}
+        tensors.write({name: torch.from_numpy(one) for name, one in arrays.items()}, written[-1], {})
     return written
 
 

@@ -46,10 +46,10 @@ def choose(
     return list(found.values())
 
 
-def fingerprint(picture: Image.Image) -> bytes:
-    """Equal for pictures that look the same at any size: which of 17 x 16 grey cells are brighter than the one before."""
+def fingerprint(picture: Image.Image) -> str:
+    """Equal for pictures that look the same at any size: which of 17 x 16 grey cells are brighter than their left."""
     grey = np.asarray(picture.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), np.int16)
-    return np.packbits(grey[:, 1:] > grey[:, :-1] + BRIGHTER).tobytes()
+    return np.packbits(grey[:, 1:] > grey[:, :-1] + BRIGHTER).tobytes().hex()
 
 
 def mask(values: np.ndarray, size: int) -> Image.Image:

@@ -141,3 +141,11 @@ class Inputs:
     def held_out(self, wildcards: Wildcards) -> str:
         """Their formats and how they are asked, as canonical JSON."""
         return _text(about(self.config, self.own.quality.capture))
+
+    def cached_raws(self, wildcards: Wildcards) -> list[str]:
+        """Manifests of the datasets whose pictures are cached."""
+        return [f"results/data/{name}/raw.json" for name in self.own.cache.data]
+
+    def cached_samples(self, wildcards: Wildcards) -> list[str]:
+        """Their sample tables."""
+        return [f"results/data/{name}/{self.own.cache.split}.parquet" for name in self.own.cache.data]

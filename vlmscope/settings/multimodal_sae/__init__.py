@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
+from vlmscope.settings.multimodal_sae.cache import Cache
 from vlmscope.settings.multimodal_sae.quality import Quality
 from vlmscope.settings.multimodal_sae.train import Train
 
@@ -21,6 +22,7 @@ class MultimodalSAE(Section):
     )
     train: Train = Field(Train(), description="training of the autoencoder")
     quality: Quality = Field(Quality(), description="its quality on held-out pictures")
+    cache: Cache = Field(Cache(), description="active latents of pictures")
 
 
 def names(config: Any) -> list[Reference]:
@@ -30,6 +32,7 @@ def names(config: Any) -> list[Reference]:
         ("run.multimodal_sae", name, config.models, "models") for name in config.run.multimodal_sae
     ]
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
+    wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 
 
