@@ -26,6 +26,7 @@ SHAPES = (
     r"results/mm_neurons/(?P<model>[^/]+)/.*",
     r"results/multimodal_sae/(?P<model>[^/]+)/.*",
     r"results/xl_vlms/(?P<model>[^/]+)/(?:vectors|dictionaries|released/features)/(?P<set>[^/]+)\.(?:h5|pth)",
+    r"results/xl_vlms/(?P<model>[^/]+)/released/l2s/[^/]+-(?P<split>[^/-]+)-\w+\.pth",
     r"results/xl_vlms/(?P<model>[^/]+)/learned/[^/]+/states-(?P<split>[^/]+)\.h5",
     r"results/xl_vlms/(?P<model>[^/]+)/.*",
     r"results/llava_interp/(?P<model>[^/]+)/.*",
