@@ -43,6 +43,7 @@ include: "rules/xl_vlms_shift.smk"
 include: "rules/xl_vlms_captions.smk"
 include: "rules/xl_vlms_learned.smk"
 include: "rules/xl_vlms_steer.smk"
+include: "rules/xl_vlms_show.smk"
 include: "rules/xl_vlms_exchange.smk"
 include: "rules/llava_interp.smk"
 include: "rules/llava_interp_knockout.smk"
@@ -61,6 +62,7 @@ localrules:
     xl_vlms_captions,
     xl_vlms_dictionaries,
     xl_vlms_learned,
+    xl_vlms_look,
     xl_vlms_shift,
     xl_vlms_steer,
     llava_interp,

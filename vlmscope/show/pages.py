@@ -67,10 +67,10 @@ def visible(text: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "\u2026"
 
 
-def inline(image: Image.Image) -> tuple[str, int]:
-    """A picture as a data address, at most `PIXELS` wide and high, and the width to show it in."""
+def inline(image: Image.Image, pixels: int = PIXELS) -> tuple[str, int]:
+    """A picture as a data address, at most so many pixels wide and high, and the width to show it in."""
     small = image.convert("RGB")
-    small.thumbnail((PIXELS, PIXELS))
+    small.thumbnail((pixels, pixels))
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), max(small.width, SHOWN)

@@ -5,13 +5,14 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
-from vlmscope.settings.xl_vlms import captions, dictionaries, exchange, learned, shift, steer, vectors
+from vlmscope.settings.xl_vlms import captions, dictionaries, exchange, learned, shift, show, steer, vectors
 from vlmscope.settings.xl_vlms.captions import Captions
 from vlmscope.settings.xl_vlms.data import CAPTURES, DATASETS
 from vlmscope.settings.xl_vlms.dictionaries import Dictionaries
 from vlmscope.settings.xl_vlms.exchange import Exchange
 from vlmscope.settings.xl_vlms.learned import Learned
 from vlmscope.settings.xl_vlms.shift import Shift
+from vlmscope.settings.xl_vlms.show import Pages
 from vlmscope.settings.xl_vlms.steer import Steer, Vector
 from vlmscope.settings.xl_vlms.vectors import VectorSet
 
@@ -29,6 +30,7 @@ class XLVLMs(Section):
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     dictionaries: Dictionaries = Field(Dictionaries(), description="how the states of a word become concepts")
     shift: Shift = Field(Shift(), description="how concepts move when a model is fine-tuned")
+    show: Pages = Field(Pages(), description="pages of concepts, of concept shift and of steering")
 
 
 def names(config: Any) -> list[Reference]:
@@ -43,6 +45,7 @@ def names(config: Any) -> list[Reference]:
         + steer.names(config)
         + captions.names(config)
         + learned.names(config)
+        + show.names(config)
     )
 
 
@@ -55,6 +58,7 @@ def problems(config: Any) -> list[str]:
         + steer.problems(config)
         + captions.problems(config)
         + learned.problems(config)
+        + show.problems(config)
     )
 
 
