@@ -59,6 +59,7 @@ localrules:
     mmneuron_look,
     mm_neurons,
     mm_neurons_look,
+    xl_vlms,
     xl_vlms_captions,
     xl_vlms_dictionaries,
     xl_vlms_learned,
@@ -76,6 +77,16 @@ localrules:
     report_config,
 
 
+rule xl_vlms:
+    """Headline results of the third system for every configured model."""
+    input:
+        rules.xl_vlms_dictionaries.input,
+        rules.xl_vlms_shift.input,
+        rules.xl_vlms_steer.input,
+        rules.xl_vlms_captions.input,
+        rules.xl_vlms_learned.input,
+
+
 rule all:
     """Headline results of every configured system."""
     default_target: True
@@ -85,4 +96,6 @@ rule all:
         rules.mmneuron_look.input,
         rules.mm_neurons.input,
         rules.mm_neurons_look.input,
+        rules.xl_vlms.input,
+        rules.xl_vlms_look.input,
         rules.report_config.output,
