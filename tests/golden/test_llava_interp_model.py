@@ -157,6 +157,10 @@ def test_blocked_logits_are_the_released_ones(loaded, arrays, name, kind):
     with mode, torch.inference_mode(), blocked(loaded, [[block]], mask):
         found = loaded.model(inputs_embeds=asked.embeds[None], use_cache=False, logits_to_keep=1).logits[0, -1]
     near(found, arrays[f"block_{name}"], 2e-4)
+    if name == "last_from_0_60":
+        # Without fused kernels the released code blocks nothing [differs: llava_interp.md 8 #11].
+        near(arrays[f"block_eager_{name}"], arrays["block_eager_baseline"], 1e-6)
+        assert np.abs(found.numpy() - arrays[f"block_eager_{name}"]).max() > 1e-2
 
 
 @pytest.fixture(scope="module")
