@@ -43,7 +43,7 @@ rule xl_vlms_concepts_page:
         "logs/xl_vlms_concepts_page/{model}-{set}-{method}.log",
     params:
         look=settings(label="models.{model}.label", scale="scale", pixels="xl_vlms.show.pixels"),
-        code=code("xl_vlms_concepts_page"),
+        code=code("xl_vlms_concepts_page", f"vlmscope.datasets.{cfg.datasets[concepts.dataset].kind}"),
     group:
         "pages"
     threads: 1

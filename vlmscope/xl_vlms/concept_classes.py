@@ -64,8 +64,8 @@ def scenes(images: Sequence[str], kind: str, root: Path) -> list[Scene]:
     return found
 
 
-def classes(shown: Sequence[Scene], token: str) -> dict[str, np.ndarray]:
-    """Kind of class -> number of the class of every picture, int64 [M]; kinds without a difference are left out."""
+def names(shown: Sequence[Scene], token: str) -> dict[str, list[str]]:
+    """Kind of class -> name of the class of every picture."""
     told: dict[str, list[str]] = {"colour": [], "position": [], "place": [], "things": []}
     for scene in shown:
         thing = next((one for one in scene.things if forms(one.name) & forms(token)), None)
@@ -73,7 +73,12 @@ def classes(shown: Sequence[Scene], token: str) -> dict[str, np.ndarray]:
         told["position"].append((thing and thing.position) or "")
         told["place"].append(next((one.answer for one in scene.questions if one.text == "what place is this?"), ""))
         told["things"].append(str(len(scene.things)))
-    numbered = {kind: np.unique(values, return_inverse=True)[1] for kind, values in told.items()}
+    return told
+
+
+def classes(shown: Sequence[Scene], token: str) -> dict[str, np.ndarray]:
+    """Kind of class -> number of the class of every picture, int64 [M]; kinds without a difference are left out."""
+    numbered = {kind: np.unique(values, return_inverse=True)[1] for kind, values in names(shown, token).items()}
     return {kind: values.astype(np.int64) for kind, values in numbered.items() if values.max(initial=0) > 0}
 
 

@@ -1,15 +1,19 @@
 """Cards of concepts: words, most activating pictures, scores, and what random words and directions reach beside."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.raw import read_manifest
 from vlmscope.store import tables
+from vlmscope.xl_vlms import concept_classes, dictionary_files
 from vlmscope.xl_vlms import cox_schemas as schemas
-from vlmscope.xl_vlms import dictionary_files
-from vlmscope.xl_vlms.dictionary_files import Key
+from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
 from vlmscope.xl_vlms.page_parts import RANDOM, Numbered, Page, concepts, rounded
 
 # What the page tells of the dictionary as a whole, by the columns of the tables.
@@ -48,6 +52,23 @@ def scores(scored: pl.DataFrame, key: Key) -> list[dict[str, list[float | None]]
     ]
 
 
+def drawn(one: Stored, side: Side, token: str, raw: str) -> list[list[list[Any]]]:
+    """Per concept what most of its pictures show: kind, class, how many of them, share of all samples.
+
+    Empty where pictures were not drawn here, whose truth is not known.
+    """
+    about = read_manifest(raw)
+    if about["source"] != "drawn":
+        return [[] for _ in one.words]
+    shown = concept_classes.names(concept_classes.scenes(side.images, about["kind"], Path(about["root"])), token)
+    return [[_most(kind, values, images) for kind, values in shown.items()] for images in one.images]
+
+
+def _most(kind: str, values: Sequence[str], images: np.ndarray) -> list[Any]:
+    name, count = Counter(values[row] for row in images).most_common(1)[0]
+    return [kind, name, count, rounded(values.count(name) / len(values))]
+
+
 def from_files(path: str, *, method: str, scored: str, quality: str, overlap: str, classes: str, raw: str) -> Page:
     """Cards of the dictionary that a method made of a set.
 
@@ -60,7 +81,8 @@ def from_files(path: str, *, method: str, scored: str, quality: str, overlap: st
     token, one = about["set"], dictionary_files.read(path, key)
     values = tables.read(scored, schemas.SCORED).filter(token=token)
     found = concepts(one, sides["train"], pictures)
-    cards = [card | {"scores": told} for card, told in zip(found, scores(values, key), strict=True)]
+    parts = zip(found, scores(values, key), drawn(one, sides["train"], token, raw), strict=True)
+    cards = [card | {"scores": told, "drawn": truth} for card, told, truth in parts]
     rows = {"quality": (quality, schemas.DICTIONARIES, QUALITY), "overlap": (overlap, schemas.OVERLAP, OVERLAP)}
     whole = {
         name: _told(tables.read(table, schema), token, key, names) for name, (table, schema, names) in rows.items()

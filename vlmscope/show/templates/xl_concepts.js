@@ -5,6 +5,7 @@ function card(one) {
   const node = framed(one, [`most active for ${one.size} of ${data.quality?.n ?? "?"}`]);
   node.append(pieces(one.words, new Set([data.set])), photos(one));
   const rows = Object.entries(one.scores).map(([metric, [own, random]]) => [score[metric] ?? metric, number(own), random === null ? "" : `random words ${number(random)}`]);
+  for (const [kind, name, count, share] of one.drawn) rows.push([`drawn ${kind}: ${name || "none"}`, `${count} of ${one.images.length}`, `all samples ${percent(share)}`]);
   if (rows.length) node.append(table("rates", ["of its words and pictures", "", ""], rows, ["", "number", ""]));
   return node;
 }
