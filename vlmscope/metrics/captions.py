@@ -236,9 +236,12 @@ def _package(name: str, module: str) -> Scorer:
         scorer = getattr(importlib.import_module(f"pycocoevalcap.{module}.{module}"), module.capitalize())()
         keys = range(len(said))
         meant = {key: [" ".join(text) for text in given[key]] for key in keys}
-        _, rows = scorer.compute_score(meant, {key: [" ".join(said[key])] for key in keys})
+        whole, rows = scorer.compute_score(meant, {key: [" ".join(said[key])] for key in keys})
         plain = [row["All"]["f"] if isinstance(row, dict) else row for row in rows]
-        return _mean(np.array(plain, dtype=np.float64), weights)
+        found = _mean(np.array(plain, dtype=np.float64), weights)
+        # METEOR of a set is made of counts and not of its images' scores, which its resamples are means of.
+        found.values[(weights == 1).all(axis=1)] = whole
+        return found
 
     return score
 
