@@ -73,6 +73,7 @@ rule multimodal_sae_quality:
             category="Sparse autoencoders",
             labels={"model": "{model}", "result": "quality"},
         ),
+        meta="results/multimodal_sae/{model}/sae_quality.meta.json",
         density="results/multimodal_sae/{model}/feature_density.csv",
         figure="results/multimodal_sae/{model}/feature_density.svg",
         picture="results/multimodal_sae/{model}/feature_density.png",
@@ -84,7 +85,7 @@ rule multimodal_sae_quality:
         settings=settings(site="multimodal_sae.site", train="multimodal_sae.train", quality="multimodal_sae.quality"),
         data=sae.data,
         held_out=sae.held_out,
-        look=settings(label="models.{model}.label", scale="scale"),
+        about=settings(label="models.{model}.label", scale="scale"),
         code=code("multimodal_sae_quality", "vlmscope.models.{family:model}", *sae.formats, lookup=paths.kinds),
     threads: resources.threads(paper=8)
     resources:

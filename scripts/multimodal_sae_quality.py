@@ -1,5 +1,6 @@
 """Measure an autoencoder on held-out pictures, beside controls."""
 
+from vlmscope import meta
 from vlmscope.models.load import load
 from vlmscope.multimodal_sae import job, judged, loop
 from vlmscope.session import device, logged, prepare_torch, settings
@@ -18,4 +19,5 @@ with logged(snakemake.log[0]):
     )
     tables.write(quality, out.quality, loop.QUALITY)
     tables.write(density, out.density, loop.DENSITY)
-    sparse.density(density, sparse.title(**settings(snakemake.params.look)), out.figure, out.picture)
+    sparse.density(density, sparse.title(**settings(snakemake.params.about)), out.figure, out.picture)
+    meta.write(out.meta, out.quality, snakemake.params, read, notes=loop.NOTES)

@@ -25,6 +25,8 @@ def test_everything_is_made_and_holds_together(made):
     assert float(found["trained", "all", "l0"]) <= 4
     assert float(found["trained", "all", "ev"]) == pytest.approx(1 - float(found["trained", "all", "fvu"]))
     assert float(found["clean", "answer", "ce_score"]) == 1
+    about = json.loads(made.read(f"{HOME}/sae_quality.meta.json"))
+    assert set(about["data"]) == {"com", "sbu"} and set(about["checkpoint"]) == {"llava-next-llama3"}
     log = list(csv.DictReader(made.read(f"{HOME}/train_log.csv").decode().splitlines()))
     assert [row["step"] for row in log] == ["5", "10", "15", "20"] and log[-1]["tokens"] == "2560"
     told = json.loads(made.read(f"{HOME}/released/files.json"))

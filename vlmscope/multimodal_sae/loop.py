@@ -27,6 +27,13 @@ log = logging.getLogger(__name__)
 QUALITY = {"coder": pl.String, "scope": pl.String, "metric": pl.String, "value": pl.Float64, "n_tokens": pl.Int64}
 DENSITY = {"coder": pl.String, "low": pl.Float64, "high": pl.Float64, "latents": pl.Int64}
 TEXTS = ("text", "answer")
+# What a reader who knows the published work would stumble over.
+NOTES = (
+    "No quality figures of the published autoencoder are known.",
+    "ev and fvu take the mean over all tokens of a scope; released logs over pictures: fvu_official.",
+    "ev_saebench is wrong as a share of variance, and there for comparison with SAEBench 0.6 alone.",
+    "Losses in the loop are those of the text behind a picture; the answer is the model's own, written greedily.",
+)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ def test_what_a_run_of_other_settings_left_is_not_used(indices, tmp_path):
     run(task(indices, tmp_path), tmp_path)
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_autoencoder_and_go_on_alike(indices, tmp_path):
     """Each sees half of the data; both agree on every step, and the tokens of both count."""
     weights, told = run(task(indices, tmp_path, steps=60, log_every=10), tmp_path, processes=2)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from vlmscope.multimodal_sae import sae
 from vlmscope.multimodal_sae.trainer import Recipe, Trainer
@@ -115,6 +116,14 @@ def test_it_learns_and_rows_keep_their_length(optimizer):
     assert told[0].lr > 0 and told[-1].lr < told[10].lr
 
 
+def test_more_active_latents_leave_less():
+    left = []
+    for k in (1, 2, 4):
+        trainer = Trainer(sae.SparseCoder(sae.Config(D, F, k), seed=5), Recipe(150, 1e-2))
+        left.append(np.mean([trainer.learn(x).fvu for x in batches(150, tokens=64)][-10:]))
+    assert left[0] > left[1] > left[2] and left[2] < 0.2
+
+
 def test_dead_latents_come_back_where_they_may_learn_from_what_is_left():
     def dead(weight):
         start = coder()
@@ -140,3 +149,30 @@ def test_a_run_that_goes_on_later_gives_the_same_weights(optimizer, variant):
     records = [other.learn(x) for x in stream[6:]]
     assert all(torch.equal(value, other.state()[name]) for name, value in one.state().items())
     assert records[-1].step == 6 and records[-1].tokens == 12 * 24
+
+
+def _half(place, meeting, target):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=place, world_size=2)
+    trainer = Trainer(coder(), Recipe(6, 2e-3, dead_after=60))
+    for x in batches(12)[place::2]:
+        trainer.learn(x)
+    save_file(trainer.state(), f"{target}{place}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_with_two_batches_per_step(tmp_path):
+    """But for the median, which the two take of both first batches."""
+    torch.multiprocessing.spawn(_half, args=(str(tmp_path / "meeting"), str(tmp_path / "state")), nprocs=2)
+    one, other = (load_file(tmp_path / f"state{place}") for place in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one if name != "trainer.counts")
+    start = coder()
+    start.b_dec.data.copy_(sae.geometric_median(torch.cat(batches(12)[:2])))
+    single = Trainer(start, Recipe(6, 2e-3, dead_after=60, accumulate=2, median=False))
+    for x in batches(12):
+        single.learn(x)
+    wanted = single.state()
+    assert torch.equal(one["trainer.since"], wanted["trainer.since"])
+    for name in single.weights:
+        torch.testing.assert_close(one[f"coder.{name}"], wanted[f"coder.{name}"], rtol=1e-4, atol=1e-5)
