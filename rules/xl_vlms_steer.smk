@@ -85,12 +85,8 @@ rule xl_vlms_steer_answers:
     benchmark:
         "benchmarks/xl_vlms_steer_answers/{model}.tsv"
     params:
-        settings=settings(
-            kind=f"datasets.{cfg.xl_vlms.steer.dataset}.kind",
-            vectors="xl_vlms.vectors",
-            steer="xl_vlms.steer",
-        ),
-        swept=steering.swept,
+        settings=settings(kind=f"datasets.{cfg.xl_vlms.steer.dataset}.kind"),
+        trying=steering.trying,
         code=code(
             "xl_vlms_steer_answers",
             f"vlmscope.datasets.{cfg.datasets[cfg.xl_vlms.steer.dataset].kind}",
@@ -153,7 +149,7 @@ rule xl_vlms_steer_sweep:
     log:
         "logs/xl_vlms_steer_sweep/{model}.log",
     params:
-        settings=settings(steer="xl_vlms.steer"),
+        settings=settings(directions="xl_vlms.steer.directions", seed="xl_vlms.steer.seed"),
         about=settings(scale="scale", label="models.{model}.label"),
         code=code("xl_vlms_steer_sweep"),
     threads: 1

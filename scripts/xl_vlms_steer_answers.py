@@ -14,7 +14,7 @@ with logged(snakemake.log[0]):
         samples_table=snakemake.input.samples,
         steering=snakemake.input.vectors,
         paired=snakemake.input.paired,
-        settings={**settings(snakemake.params.settings), **settings(snakemake.params.swept)},
+        settings={**settings(snakemake.params.settings), **settings(snakemake.params.trying)},
         batch=snakemake.resources.batch,
     )
     tables.write(rows, snakemake.output.rows, STEERED)

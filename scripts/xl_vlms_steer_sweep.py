@@ -7,7 +7,7 @@ from vlmscope.xl_vlms import directions, steer_tables
 from vlmscope.xl_vlms.steer_schemas import DIRECTIONS, STEERED
 
 with logged(snakemake.log[0]):
-    steer, about = settings(snakemake.params.settings)["steer"], settings(snakemake.params.about)
+    steer, about = settings(snakemake.params.settings), settings(snakemake.params.about)
     model, out = snakemake.wildcards.model, snakemake.output
     title = f"{about['label']} ({about['scale']} scale)"
     varied = steer_tables.ablations(snakemake.input.effects, model)

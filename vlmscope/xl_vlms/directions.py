@@ -87,7 +87,7 @@ def table(steered: pl.DataFrame, model: str, settings: Mapping[str, Any]) -> pl.
     """All pairs of concepts, widest gap first, `DIRECTIONS`.
 
     steered    `STEERED`
-    settings   xl_vlms.steer
+    settings   directions, seed (xl_vlms.steer)
     """
     own, pairs = settings["directions"], steered.filter(kind="pair")
     if not len(pairs):

@@ -7,6 +7,11 @@ from typing import Any
 Wildcards = Any
 
 ABLATIONS = ("n", "layer", "alpha", "tokens")
+# What decides the answers, but for what is varied.
+TRIED = (
+    *("questions", "prompt", "max_new_tokens", "alphas", "control_alphas"),
+    *("positions", "random", "shuffled", "seed"),
+)
 
 
 class Steering:
@@ -84,9 +89,14 @@ class Steering:
         }
         return json.dumps(made, sort_keys=True)
 
-    def swept(self, wildcards: Wildcards) -> str:
-        """Whether things are varied for a model, as JSON."""
-        return json.dumps({"swept": wildcards.model in self.own.sweep.models})
+    def trying(self, wildcards: Wildcards) -> str:
+        """Settings by which a model's vectors are tried on questions, as canonical JSON."""
+        swept = wildcards.model in self.own.sweep.models
+        steer = self.own.model_dump(include=set(TRIED))
+        if swept:
+            steer |= {"sweep": self.own.sweep.model_dump(), "directions": self.own.directions.model_dump()}
+        vectors = {name: one.model_dump(include={"task", "modules", "swept"}) for name, one in self.vectors.items()}
+        return json.dumps({"vectors": vectors, "steer": steer, "swept": swept}, sort_keys=True)
 
     def ablated(self) -> list[str]:
         """Tables and figures of what is varied, of the headline models that it is varied for."""
