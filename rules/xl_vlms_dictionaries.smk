@@ -9,6 +9,8 @@
 #           results/xl_vlms/{model}/cox_layers.{csv,png}, cox_recon.{csv,png}
 #           results/xl_vlms/{model}/concept_classes.csv, faithful.csv
 #           results/xl_vlms/across_models.csv
+#           results/xl_vlms/{model}/released/analysis/{set}-{method}.pth   as the released code writes them
+#           results/xl_vlms/{model}/dictionaries/imported/{set}.h5         of the released code
 # SETTINGS  xl_vlms.dictionaries
 from vlmscope.xl_vlms.dictionary_plan import Plan
 
@@ -22,6 +24,7 @@ rule xl_vlms_dictionaries:
     input:
         expand("results/xl_vlms/{model}/{file}", model=cfg.run.xl_vlms, file=cox_files + concept_files),
         "results/xl_vlms/across_models.csv",
+        concepts.importing(),
 
 
 rule xl_vlms_vocabulary:
@@ -66,7 +69,25 @@ rule xl_vlms_decompose:
     benchmark:
         "benchmarks/xl_vlms_decompose/{model}.tsv"
     params:
-        settings=settings(dictionaries="xl_vlms.dictionaries"),
+        settings=settings(
+            module="xl_vlms.dictionaries.module",
+            methods="xl_vlms.dictionaries.methods",
+            main="xl_vlms.dictionaries.main",
+            k="xl_vlms.dictionaries.k",
+            sweep="xl_vlms.dictionaries.sweep",
+            alpha="xl_vlms.dictionaries.alpha",
+            max_iter="xl_vlms.dictionaries.max_iter",
+            seed="xl_vlms.dictionaries.seed",
+            seeds="xl_vlms.dictionaries.seeds",
+            subsamples="xl_vlms.dictionaries.subsamples",
+            part="xl_vlms.dictionaries.part",
+            images="xl_vlms.dictionaries.images",
+            draws="xl_vlms.dictionaries.draws",
+            directions="xl_vlms.dictionaries.directions",
+            bootstrap="xl_vlms.dictionaries.bootstrap",
+            words="xl_vlms.dictionaries.words",
+            sets="xl_vlms.dictionaries.sets",
+        ),
         code=code("xl_vlms_decompose"),
     threads: resources.threads(paper=8)
     resources:
@@ -225,3 +246,47 @@ rule xl_vlms_across:
         "../envs/cpu.yaml"
     script:
         "../scripts/xl_vlms_across.py"
+
+
+rule xl_vlms_export_dictionary:
+    """Write a main dictionary as an analysis file of the released code."""
+    input:
+        dictionaries="results/xl_vlms/{model}/dictionaries/{set}.h5",
+    output:
+        file="results/xl_vlms/{model}/released/analysis/{set}-{method}.pth",
+    wildcard_constraints:
+        set=flow.one_of(cfg.xl_vlms.dictionaries.sets),
+        method=flow.one_of(cfg.xl_vlms.dictionaries.methods),
+    log:
+        "logs/xl_vlms_export_dictionary/{model}-{set}-{method}.log",
+    params:
+        code=code("xl_vlms_export_dictionary"),
+    threads: 1
+    resources:
+        **cpu(mem_gb=4, minutes=30),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/xl_vlms_export_dictionary.py"
+
+
+rule xl_vlms_import_dictionary:
+    """Read a dictionary from an analysis file of the released code."""
+    input:
+        file=concepts.imported,
+        train="results/xl_vlms/{model}/vectors/{set}.h5",
+        test="results/xl_vlms/{model}/vectors/{set}-test.h5",
+    output:
+        dictionaries="results/xl_vlms/{model}/dictionaries/imported/{set}.h5",
+    log:
+        "logs/xl_vlms_import_dictionary/{model}-{set}.log",
+    params:
+        settings=settings(module="xl_vlms.dictionaries.module", images="xl_vlms.dictionaries.images"),
+        code=code("xl_vlms_import_dictionary"),
+    threads: 1
+    resources:
+        **cpu(mem_gb=4, minutes=30),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/xl_vlms_import_dictionary.py"

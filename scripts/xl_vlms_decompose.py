@@ -11,6 +11,6 @@ with logged(snakemake.log[0]):
         test=snakemake.input.test,
         words=snakemake.input.vocabulary,
         model=snakemake.wildcards.model,
-        settings=settings(snakemake.params.settings)["dictionaries"],
+        settings=settings(snakemake.params.settings),
     )
     tables.write_all(found, snakemake.output)

@@ -7,7 +7,7 @@ on disk until they are used (`mmap`).
 
 import pickletools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,26 @@ MOST_PARTS = 2_000_000
 DEEPEST = 8
 
 
-def read(path: str | Path) -> Any:
-    """What a file holds, refused when it is anything but plain data."""
+class Nothing:
+    """What stands in place of an object whose class is not loaded; it takes anything and keeps nothing."""
+
+    def __init__(self, *given: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def read(path: str | Path, without: Sequence[str] = ()) -> Any:
+    """What a file holds, refused when it is anything but plain data.
+
+    without   packages whose objects are left out, None in their place: neither they nor their code is loaded
+    """
     path = Path(path)
-    _look_through(path)
+    stand_ins = [(Nothing, name) for name in _look_through(path, without)]
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals(stand_ins):
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     # Whatever a damaged file makes the reader raise; nothing of it was run.
     except Exception as error:
         raise _refused(path, f"it is damaged ({_first_line(error)})") from error
@@ -48,8 +62,11 @@ def write(value: Any, target: str | Path) -> None:
         torch.save(_tensors(value), part)
 
 
-def _look_through(path: Path) -> None:
-    """Refuse a file whose pickle calls something, or whose archive claims more than it holds."""
+def _look_through(path: Path, without: Sequence[str]) -> list[str]:
+    """Refuse a file whose pickle calls something, or whose archive claims more than it holds.
+
+    Returned are dotted names of what is called but left out.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
@@ -67,8 +84,12 @@ def _look_through(path: Path) -> None:
         ) from None
     except (OSError, zipfile.BadZipFile, ValueError, IndexError, OverflowError, NotImplementedError) as error:
         raise _refused(path, f"it is no PyTorch file, or damaged ({_first_line(error)})") from error
-    if strange := [name for name in called if name not in KNOWN]:
+    left_out = {name for name in called if name.partition(" ")[0].partition(".")[0] in without}
+    # Objects of these packages are built of stand-ins; nothing else may be built.
+    built = {f"something by the opcode {code}" for code in ("NEWOBJ", "NEWOBJ_EX")} if left_out else set()
+    if strange := [name for name in called if name not in KNOWN | left_out | built]:
         raise _refused(path, f"it would call {strange[0].replace(' ', '.')}, and a file of numbers has no need to")
+    return sorted(name.replace(" ", ".") for name in left_out)
 
 
 def _called(stream: bytes) -> Iterator[str]:
@@ -103,6 +124,8 @@ def _plain(value: Any, path: Path, room: list[int], depth: int) -> Any:
         return [_plain(one, path, room, depth + 1) for one in value]
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Nothing):
+        return None
     raise _refused(path, f"it holds a {type(value).__name__}")
 
 

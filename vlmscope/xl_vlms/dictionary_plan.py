@@ -52,3 +52,15 @@ class Plan:
     def of_models(self, kind: str) -> list[str]:
         """Files of all models that are compared: `dictionaries` or `vectors`, set by set."""
         return [f"results/xl_vlms/{model}/{kind}/{name}.h5" for name in self.own.sets for model in self.models]
+
+    def imported(self, wildcards: Wildcards) -> str:
+        """Analysis file of the released code of a model and set."""
+        return self.own.imported[wildcards.model][wildcards.set]
+
+    def importing(self) -> list[str]:
+        """Dictionaries that are read from such files."""
+        return [
+            f"results/xl_vlms/{model}/dictionaries/imported/{name}.h5"
+            for model, files in self.own.imported.items()
+            for name in files
+        ]

@@ -60,6 +60,9 @@ class Dictionaries(Section):
     bootstrap: int = Field(1000, ge=10, description="resamples of the pictures behind intervals")
     words: Words = Field(Words(), description="which tokens count as words")
     scores: Scores = Field(Scores(), description="how words are judged")
+    imported: dict[Name, dict[Name, str]] = Field(
+        {}, description="per model and vector set, an analysis file of the released code to read (docs/formats.md)"
+    )
 
 
 def names(config: Any) -> list[Reference]:
@@ -69,6 +72,13 @@ def names(config: Any) -> list[Reference]:
     for name in own.sets:
         for one in (name, f"{name}-test"):
             found.append(("xl_vlms.dictionaries.sets", one, config.xl_vlms.sets, "xl_vlms.sets"))
+    for model, files in own.imported.items():
+        found.append(("xl_vlms.dictionaries.imported", model, config.models, "models"))
+        for name in files:
+            found += [
+                (f"xl_vlms.dictionaries.imported.{model}", one, config.xl_vlms.sets, "xl_vlms.sets")
+                for one in (name, f"{name}-test")
+            ]
     return found
 
 
