@@ -238,4 +238,26 @@ def problems(config: Any) -> list[str]:
     return found
 
 
+DATASETS: dict[str, Any] = {
+    "sbu": {
+        "kind": "sbu",
+        "options": {"query": "describe the image."},
+        "splits": {"train": "train", "val": "valid"},
+        "scenes": {"train": 160, "val": 80},
+        "limit": {"train": 160, "val": 80},
+    }
+}
+CAPTURES: dict[str, Any] = {
+    "captions": {
+        "data": list(DATASETS),
+        "prompt": "chat",
+        "run": "generate",
+        "max_new_tokens": 24,
+        "samples": 160,
+        "take": [
+            {"site": "mlp_gate", "where": "emitting", "keep": "values"},
+            {"site": "mlp_hidden", "where": "emitting", "keep": "values"},
+        ],
+    }
+}
 DEFAULT: dict[str, Any] = {}

@@ -199,6 +199,25 @@ def problems(config: Any) -> list[str]:
     return found
 
 
+DATASETS: dict[str, Any] = {
+    "ad": {"kind": "lingoqa", "options": {"frames": "middle"}, "limit": {"train": 240, "val": 260}},
+    "med": {"kind": "pmc_vqa", "splits": {"train": "train", "val": "test_clean"}},
+    "rs": {"kind": "rsvqa"},
+    "com": {"kind": "vqav2"},
+    "doc": {"kind": "docvqa"},
+}
+CAPTURES: dict[str, Any] = {
+    "domain_counts": {
+        "data": list(DATASETS),
+        "samples": 240,
+        "vision_positions": 26000,
+        "shards": 2,
+        "take": [
+            *({"site": "mlp_gate", "where": where} for where in ("all", "image", "text")),
+            *({"site": site} for site in ("vision_gate", "projector_gate", "qformer_gate", "query_gate")),
+        ],
+    }
+}
 DEFAULT: dict[str, Any] = {
     "conditions": {
         "llava_next": [

@@ -112,4 +112,6 @@ def names(config: Any) -> list[Reference]:
     return [*wanted, ("llava_interp.objects.dataset", own.objects.dataset, config.datasets, "datasets")]
 
 
+DATASETS: dict[str, Any] = {"objects": {"kind": "coco_objects", "scenes": {"train": 240, "val": 40}}}
+CAPTURES: dict[str, Any] = {}
 DEFAULT: dict[str, Any] = {}

@@ -52,6 +52,7 @@ def problems(config: Any) -> list[str]:
 
 
 _STATES = {"data": ["com", "sbu"], "prompt": "chat"}
+DATASETS: dict[str, Any] = {}
 CAPTURES: dict[str, Any] = {
     "states": {**_STATES, "samples": 240, "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}]},
     "states_val": {
