@@ -133,7 +133,12 @@ def effects(table: pl.DataFrame, one: Mapping[str, Any], positions: str | None) 
     means = drawn.agg(pl.col(names).cast(pl.Float64).mean(), draws=pl.len() if positions else pl.col("draws").first())
     told = [("none", plain), (one["kind"], strengths), *((kind, means.filter(kind=kind)) for kind in CONTROLS)]
     return [
-        {"kind": kind, "alpha": row["alpha"], "draws": row.get("draws"), "values": effect(row, one["task"])}
+        {
+            "kind": kind,
+            "alpha": row["alpha"],
+            "draws": row["draws"] if kind in CONTROLS else None,
+            "values": effect(row, one["task"]),
+        }
         for kind, part in told
         for row in part.to_dicts()
     ]

@@ -1,6 +1,8 @@
 // What pages about concepts have in common: pictures, words, values beside their controls, cards.
 const score = { CS: "CLIPScore", BS: "BERTScore" };
 
+const told = (value) => value === null || value === undefined ? "?" : number(value);
+
 // A value with the ends of its interval, as far as they are known: parts of a cell.
 function span(value, low, high) {
   if (value === null || value === undefined) return [""];

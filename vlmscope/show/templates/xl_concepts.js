@@ -17,10 +17,10 @@ function facts() {
     const random = of(metric, 1);
     rows.push([`${score[metric] ?? metric} of words and pictures, mean (${by})`, span(of(metric, 0)), random === null ? "no random words for this method" : `random words ${number(random)}`]);
   }
-  if (data.overlap) rows.push(["Words shared by two concepts", span(data.overlap.overlap_list, data.overlap.low, data.overlap.high), `random directions ${number(data.overlap.random_list)}`]);
+  if (data.overlap) rows.push(["Words shared by two concepts", span(data.overlap.overlap_list, data.overlap.low, data.overlap.high), `random directions ${told(data.overlap.random_list)}`]);
   for (const one of data.agreement) {
-    rows.push([`Agreement with ${one.kind} of what is drawn (NMI, ${one.classes} classes)`, number(one.nmi),
-      `random samples ${number(one.nmi_random_samples)}, random directions ${number(one.nmi_random_directions)}, shuffled ${number(one.nmi_shuffled)}`]);
+    rows.push([`Agreement with ${one.kind} of what is drawn (NMI, ${one.classes} classes)`, told(one.nmi),
+      `random samples ${told(one.nmi_random_samples)}, random directions ${told(one.nmi_random_directions)}, shuffled ${told(one.nmi_shuffled)}`]);
   }
   const own = data.quality, parts = [`${METHODS[data.method] ?? data.method}, ${data.k} concepts, states at ${data.module}, seed ${data.seed}`];
   if (own) {

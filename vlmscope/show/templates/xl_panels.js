@@ -15,8 +15,6 @@ function side(one, name) {
   return node;
 }
 
-const told = (value, end = "") => value === null || value === undefined ? "?" : `${number(value)}${end}`;
-
 function card(one) {
   const node = framed(one, [`${told(one.n)} samples`, `length of shift ${told(one.magnitude)}`, `agreement of samples ${told(one.consistency)}`]);
   const columns = made("div", undefined, "three");
