@@ -220,3 +220,13 @@ def test_silent_pictures_and_pictures_that_look_alike_are_left_out():
     assert len(set(same)) == 3
     assert examples.fingerprint(pictures[0].resize((480, 320), Image.Resampling.NEAREST)) == same[0]
     assert [one.image for one in examples.choose(np.arange(3), np.ones(3), 5, [same[0], same[0], same[2]])] == [0, 2]
+
+
+def test_pieces_of_texts_are_the_official_ones(golden):
+    text, position = golden["pool_locs"].T
+    tokens = dict(zip(np.unique(text).tolist(), golden["todense_tokens"], strict=True))
+    found = examples.windows(text, position, golden["pool_vals"], length=4, most=6, size=12)
+    np.testing.assert_array_equal([one.values for one in found], golden["pool_acts"])
+    read = [tokens[one.text][one.start : one.start + 4] for one in found]
+    np.testing.assert_array_equal(read, golden["pool_tokens"])
+    assert [one.text for one in examples.windows(text, position, golden["pool_vals"], 5, 2, 12)] == [3, 0]

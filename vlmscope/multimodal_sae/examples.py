@@ -73,3 +73,28 @@ def masked(picture: Image.Image, values: np.ndarray, size: int) -> Image.Image:
     """A picture squashed to a square of which only the active region keeps its brightness."""
     squashed = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     return Image.composite(Image.new("RGB", (size, size)), squashed, mask(values, size))
+
+
+class Window(NamedTuple):
+    """A piece of a text: its number in the cache, its first position, and the latent's values in it [length]."""
+
+    text: int
+    start: int
+    values: np.ndarray
+
+
+def windows(
+    text: np.ndarray, position: np.ndarray, value: np.ndarray, length: int, most: int, size: int
+) -> list[Window]:
+    """The pieces of texts in which a latent is highest anywhere, best first; equal ones in their order.
+
+    text, position, value   the latent's entries
+    length                  of a piece; texts are cut from their beginning
+    size                    of a text: what is left behind the last whole piece is not looked at
+    """
+    kept = position < size // length * length
+    pieces, place = np.unique(np.stack([text, position // length], 1)[kept], axis=0, return_inverse=True)
+    values = np.zeros((len(pieces), length), np.float32)
+    values[place, position[kept] % length] = value[kept]
+    order = np.argsort(-values.max(1, initial=0), kind="stable")[:most]
+    return [Window(int(pieces[k, 0]), int(pieces[k, 1]) * length, values[k]) for k in order]
