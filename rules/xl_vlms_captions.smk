@@ -24,9 +24,7 @@ rule xl_vlms_captions_write:
         model="results/models/{model}/model.json",
         raw=f"results/data/{cfg.xl_vlms.captions.dataset}/raw.json",
         samples=captioned_steering,
-        steering=expand(
-            "results/xl_vlms/{{model}}/steering/{vector}.safetensors", vector=cfg.xl_vlms.captions.styles
-        ),
+        steering=expand("results/xl_vlms/{{model}}/steering/{vector}.safetensors", vector=cfg.xl_vlms.captions.styles),
     output:
         rows="results/xl_vlms/{model}/steered/captions.parquet",
     log:
