@@ -42,7 +42,9 @@ class Towers:
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts, float32 [text, d]; long ones are cut, as CLIP does."""
         tokenizer, config = self.loaded.processor.tokenizer, self.loaded.config.text_config
-        options = {"padding": True, "truncation": True, "max_length": config.max_position_embeddings}
+        cut = {"truncation": True, "max_length": config.max_position_embeddings}
+        # Padding before a text would move its words to other places.
+        options = {"padding": True, "padding_side": "right", **cut}
         found = []
         for start in range(0, len(texts), self.batch):
             part = list(texts[start : start + self.batch])
