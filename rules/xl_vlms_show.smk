@@ -42,6 +42,7 @@ rule xl_vlms_concepts_page:
     log:
         "logs/xl_vlms_concepts_page/{model}-{set}-{method}.log",
     params:
+        settings=settings(main="xl_vlms.dictionaries.main"),
         look=settings(label="models.{model}.label", scale="scale", pixels="xl_vlms.show.pixels"),
         code=code("xl_vlms_concepts_page", f"vlmscope.datasets.{cfg.datasets[concepts.dataset].kind}"),
     group:

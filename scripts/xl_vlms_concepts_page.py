@@ -13,5 +13,6 @@ with logged(snakemake.log[0]):
         overlap=snakemake.input.overlap,
         classes=snakemake.input.classes,
         raw=snakemake.input.raw,
+        **settings(snakemake.params.settings),
     )
     xl_pages.concepts(found.data, found.pictures, target=snakemake.output.page, **settings(snakemake.params.look))

@@ -35,15 +35,16 @@ def key_of(path: str, method: str) -> Key:
     return found[0]
 
 
-def scores(scored: pl.DataFrame, key: Key) -> list[dict[str, list[float | None]]]:
+def scores(scored: pl.DataFrame, key: Key, main: str) -> list[dict[str, list[float | None]]]:
     """Metric -> score of the words with the pictures, that of random words with them, for every concept.
 
     scored   `SCORED`, rows of one set
+    main     method whose pictures alone were held against random words
     """
     own = scored.filter(split="concept", module=key.module)
     known = {
         random: {(int(row["item"]), row["metric"]): row["value"] for row in own.filter(method=method).to_dicts()}
-        for random, method in ((False, key.method), (True, RANDOM))
+        for random, method in ((False, key.method), (True, RANDOM if key.method == main else ""))
     }
     metrics = own.filter(method=key.method)["metric"].unique(maintain_order=True)
     return [
@@ -69,10 +70,23 @@ def _most(kind: str, values: Sequence[str], images: np.ndarray) -> list[Any]:
     return [kind, name, count, rounded(values.count(name) / len(values))]
 
 
-def from_files(path: str, *, method: str, scored: str, quality: str, overlap: str, classes: str, raw: str) -> Page:
+def by_chance(scored: pl.DataFrame, key: Key) -> dict[str, float | None]:
+    """Metric -> mean score of random words, with the pictures of the main method's concepts.
+
+    scored   `SCORED`, rows of one set
+    """
+    random = scored.filter(split="concept", module=key.module, method=RANDOM)
+    means = random.group_by("metric", maintain_order=True).agg(pl.col("value").mean())
+    return {metric: rounded(value) for metric, value in means.iter_rows()}
+
+
+def from_files(
+    path: str, *, method: str, main: str, scored: str, quality: str, overlap: str, classes: str, raw: str
+) -> Page:
     """Cards of the dictionary that a method made of a set.
 
     path      dictionaries of the set
+    main      xl_vlms.dictionaries.main
     scored, quality, overlap, classes   tables `SCORED`, `DICTIONARIES`, `OVERLAP`, `CLASSES`
     raw       manifest of the pictures
     """
@@ -81,7 +95,7 @@ def from_files(path: str, *, method: str, scored: str, quality: str, overlap: st
     token, one = about["set"], dictionary_files.read(path, key)
     values = tables.read(scored, schemas.SCORED).filter(token=token)
     found = concepts(one, sides["train"], pictures)
-    parts = zip(found, scores(values, key), drawn(one, sides["train"], token, raw), strict=True)
+    parts = zip(found, scores(values, key, main), drawn(one, sides["train"], token, raw), strict=True)
     cards = [card | {"scores": told, "drawn": truth} for card, told, truth in parts]
     rows = {"quality": (quality, schemas.DICTIONARIES, QUALITY), "overlap": (overlap, schemas.OVERLAP, OVERLAP)}
     whole = {
@@ -90,6 +104,7 @@ def from_files(path: str, *, method: str, scored: str, quality: str, overlap: st
     data = {
         **{"model": about["model"], "set": token, **key._asdict()},
         "concepts": cards,
+        **{"main": main, "random": by_chance(values, key)},
         "by": dict(values.select("metric", "by").unique(maintain_order=True).iter_rows()),
         **{name: found[0] if found else None for name, found in whole.items()},
         "agreement": _told(tables.read(classes, schemas.CLASSES), token, key, ("kind", "classes", *AGREEMENT)),

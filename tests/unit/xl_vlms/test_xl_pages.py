@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import polars as pl
 import pytest
 import xl_page_results
 from xl_page_results import HOSTILE, SETTINGS, VECTORS
@@ -13,9 +14,10 @@ from vlmscope import config
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics.text import forms
 from vlmscope.show import xl_pages
-from vlmscope.store import files
+from vlmscope.store import files, tables
 from vlmscope.world.draw import draw
 from vlmscope.xl_vlms import gallery, local_page, page_parts, panels, steering_page
+from vlmscope.xl_vlms.cox_schemas import SCORED
 from vlmscope.xl_vlms.show_plan import Pages
 
 PAGES = ("concepts", "local", "panels", "steering")
@@ -29,7 +31,7 @@ def results(tmp_path_factory):
 def found(results, name):
     if name == "concepts":
         names = {key: getattr(results, key) for key in ("scored", "quality", "overlap", "classes", "raw")}
-        return gallery.from_files(results.dog, method="snmf", **names)
+        return gallery.from_files(results.dog, method="snmf", main="snmf", **names)
     if name == "local":
         files_ = {"scored": results.scored, "samples": results.coco, "raw": results.raw}
         return local_page.from_files(results.dog, **files_, settings=SETTINGS)
@@ -68,7 +70,19 @@ def test_a_card_has_words_size_pictures_with_activations_and_scores_beside_rando
     assert [one[:3] for one in second["images"]] == [[2, 9.0, "coco-train-1"], [3, 6.0, "coco-train-4"]]
     assert second["scores"] == {"CS": [0.6, 0.2]}
     assert data["overlap"]["random_list"] == 0.1 and data["agreement"][0]["nmi_random_samples"] == 0.4
-    assert data["by"] == {"CS": "clip"}
+    assert data["by"] == {"CS": "clip"} and data["random"] == {"CS": 0.2}
+
+
+def test_random_words_are_not_told_with_the_pictures_of_another_method(results, tmp_path):
+    own = pl.read_parquet(results.scored)
+    more = own.filter(method="snmf").with_columns(method=pl.lit("kmeans"))
+    tables.write(pl.concat([own, more]), tmp_path / "scored.parquet", SCORED)
+    names = {key: getattr(results, key) for key in ("quality", "overlap", "classes", "raw")}
+    page = gallery.from_files(
+        results.dog, method="kmeans", main="snmf", scored=str(tmp_path / "scored.parquet"), **names
+    )
+    assert [one["scores"] for one in page.data["concepts"]] == [{"CS": [value, None]} for value in (0.5, 0.6, 0.7)]
+    assert page.data["random"] == {"CS": 0.2}
 
 
 def test_a_card_tells_what_most_of_its_drawn_pictures_show(results):
@@ -87,16 +101,16 @@ def test_nothing_is_said_of_what_photographs_show(results, tmp_path):
     raw = files.read_json(results.raw) | {"source": "folder"}
     files.write_json(raw, tmp_path / "raw.json")
     names = {key: getattr(results, key) for key in ("scored", "quality", "overlap", "classes")}
-    page = gallery.from_files(results.dog, method="snmf", **names, raw=str(tmp_path / "raw.json"))
+    page = gallery.from_files(results.dog, method="snmf", main="snmf", **names, raw=str(tmp_path / "raw.json"))
     assert [one["drawn"] for one in page.data["concepts"]] == [[], [], []]
 
 
 def test_a_method_without_scores_has_cards_and_another_one_is_refused(results):
     names = {key: getattr(results, key) for key in ("scored", "quality", "overlap", "classes", "raw")}
-    page = gallery.from_files(results.dog, method="kmeans", **names)
+    page = gallery.from_files(results.dog, method="kmeans", main="snmf", **names)
     assert [one["scores"] for one in page.data["concepts"]] == [{}, {}, {}] and page.data["quality"] is None
     with pytest.raises(VlmscopeError, match="pca"):
-        gallery.from_files(results.dog, method="pca", **names)
+        gallery.from_files(results.dog, method="pca", main="snmf", **names)
 
 
 def test_samples_have_their_strongest_concepts_and_inactive_ones_are_left_out(results):

@@ -12,10 +12,10 @@ function card(one) {
 
 // Of the whole dictionary, beside what knows nothing.
 function facts() {
-  const rows = [], of = (metric, place) => mean(data.concepts.map((one) => one.scores[metric]?.[place] ?? null).filter((value) => value !== null));
+  const rows = [], of = (metric) => mean(data.concepts.map((one) => one.scores[metric]?.[0] ?? null).filter((value) => value !== null));
+  const whose = data.method === data.main ? "" : `, with the pictures of ${METHODS[data.main] ?? data.main}`;
   for (const [metric, by] of Object.entries(data.by)) {
-    const random = of(metric, 1);
-    rows.push([`${score[metric] ?? metric} of words and pictures, mean (${by})`, span(of(metric, 0)), random === null ? "no random words for this method" : `random words ${number(random)}`]);
+    rows.push([`${score[metric] ?? metric} of words and pictures, mean (${by})`, told(of(metric)), `random words ${told(data.random[metric])}${whose}`]);
   }
   if (data.overlap) rows.push(["Words shared by two concepts", span(data.overlap.overlap_list, data.overlap.low, data.overlap.high), `random directions ${told(data.overlap.random_list)}`]);
   for (const one of data.agreement) {
