@@ -1,5 +1,7 @@
 """The plan at paper scale, built without a network and without a file of the benchmarks."""
 
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -16,6 +18,7 @@ import yaml
 from vlmscope import config
 from vlmscope.mmneuron.demands import MARGIN, START
 from vlmscope.models.convert.recipe import recipe
+from vlmscope.settings.xl_vlms.learned import Task
 from vlmscope.settings.xl_vlms.steer import Vector
 from vlmscope.settings.xl_vlms.vectors import VectorSet
 
@@ -89,25 +92,43 @@ def test_the_tower_of_a_converted_model_is_the_one_of_the_catalogue():
     assert tower[:2] == (large["checkpoint"], large["revision"])
 
 
-# Catalogues with entries that the drawn world has nothing for.
-NEW = {("xl_vlms", "sets"): VectorSet, ("xl_vlms", "vectors"): Vector}
+# Catalogues, whose entries may be others than the drawn world has; None: entries without keys of their own.
+CATALOGUES = {
+    ("models",): config.Model,
+    ("finetunes",): config.Finetune,
+    ("datasets",): config.Dataset,
+    ("captures",): config.Capture,
+    ("xl_vlms", "sets"): VectorSet,
+    ("xl_vlms", "vectors"): Vector,
+    ("xl_vlms", "learned", "tasks"): Task,
+    ("xl_vlms", "captions", "styles"): None,
+    ("llava_interp", "asking", "prompts"): None,
+}
+
+
+def entry(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The catalogue entry that a key belongs to; nothing where it stands in no catalogue."""
+    return next((path[: len(one) + 1] for one in CATALOGUES if path[: len(one)] == one), ())
 
 
 def test_the_overlay_only_says_what_differs_from_the_default():
     default = dict(leaves(config.plain(config.default())))
+    there = {entry(path) for path in default}
     for path, value in leaves(overlay()):
+        name = entry(path)
         # Models and fine-tunes stand there whole, so that one can be used that has no embedded counterpart.
-        if path[0] == "models" and path[1] != "llava":
-            assert path[2] in config.Model.model_fields
+        whole = path[0] in ("models", "finetunes") and path[1] != "llava"
+        if whole or name not in there:
+            kind = CATALOGUES[name[:-1]]
+            assert kind is None or path[len(name)] in kind.model_fields
             continue
-        if path[0] == "finetunes":
-            assert path[2] in config.Finetune.model_fields
-            continue
-        if path[:2] in NEW and path[2] not in getattr(config.default().xl_vlms, path[1]):
-            assert path[3] in NEW[path[:2]].model_fields
-            continue
-        assert path in default, f"{'.'.join(path)} is no key of the default"
-        assert value != default[path], f"{'.'.join(path)} repeats the default"
+        if path[0] == "datasets" and path[2] == "options":
+            # What a benchmark's reader takes stands in its own signature.
+            reader = importlib.import_module(f"vlmscope.datasets.{default[('datasets', path[1], 'kind')]}").read
+            assert path[3] in inspect.signature(reader).parameters
+        else:
+            assert path in default, f"{'.'.join(path)} is no key of the default"
+        assert value != default.get(path), f"{'.'.join(path)} repeats the default"
 
 
 HERE = ("--cores", "1", "--config", "scale=paper")
