@@ -2,7 +2,7 @@
 #
 # NEEDS     dictionaries/{set}.h5, scored.parquet, dictionaries.csv, overlap.csv, concept_classes.csv, the comparisons of
 #           xl_vlms.shift, steered/{answers,captions}.parquet, steer_effects.csv, steer_captions.csv, the pictures
-# MAKES     results/xl_vlms/{model}/concepts_{set}_{method}.html         a card per concept
+# MAKES     results/xl_vlms/{model}/concepts_{set}_{method}.html, .png   a card per concept
 #           results/xl_vlms/{model}/local_{set}.html                     held-out samples by their concepts
 #           results/xl_vlms/{model}/shift_panels_{tuned}_{set}.html      concepts before and after fine-tuning
 #           results/xl_vlms/{model}/steering.html                        answers and captions at every strength
@@ -54,6 +54,36 @@ rule xl_vlms_concepts_page:
         "../envs/cpu.yaml"
     script:
         "../scripts/xl_vlms_concepts_page.py"
+
+
+rule xl_vlms_concepts_figure:
+    """The same concepts as a picture."""
+    input:
+        dictionaries="results/xl_vlms/{model}/dictionaries/{set}.h5",
+        scored="results/xl_vlms/{model}/scored.parquet",
+        quality="results/xl_vlms/{model}/dictionaries.csv",
+        overlap="results/xl_vlms/{model}/overlap.csv",
+        classes="results/xl_vlms/{model}/concept_classes.csv",
+        raw=concept_pages.raw,
+    output:
+        figure="results/xl_vlms/{model}/concepts_{set}_{method}.png",
+    wildcard_constraints:
+        method=flow.one_of(cfg.xl_vlms.dictionaries.methods),
+    log:
+        "logs/xl_vlms_concepts_figure/{model}-{set}-{method}.log",
+    params:
+        settings=settings(main="xl_vlms.dictionaries.main"),
+        about=settings(label="models.{model}.label", scale="scale"),
+        code=code("xl_vlms_concepts_figure", f"vlmscope.datasets.{cfg.datasets[concepts.dataset].kind}"),
+    group:
+        "pages"
+    threads: 1
+    resources:
+        **cpu(mem_gb=4),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/xl_vlms_concepts_figure.py"
 
 
 rule xl_vlms_local_page:

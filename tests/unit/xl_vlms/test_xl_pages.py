@@ -8,12 +8,13 @@ import subprocess
 import polars as pl
 import pytest
 import xl_page_results
+from PIL import Image
 from xl_page_results import HOSTILE, SETTINGS, VECTORS
 
 from vlmscope import config
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics.text import forms
-from vlmscope.show import xl_pages
+from vlmscope.show import xl_cards, xl_pages
 from vlmscope.store import files, tables
 from vlmscope.world.draw import draw
 from vlmscope.xl_vlms import gallery, local_page, page_parts, panels, steering_page
@@ -261,6 +262,18 @@ def test_a_page_beyond_its_size_names_the_settings(name, results, tmp_path, monk
     with pytest.raises(VlmscopeError, match=r"xl_vlms\.show"):
         write(results, name, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_figure_of_a_dictionary_draws_any_word_and_needs_a_picture(results, tmp_path):
+    page = found(results, "concepts")
+    page.data["concepts"][0]["words"] = ["$\\frac{", HOSTILE]
+    xl_cards.cards(page.data, page.pictures, tmp_path / "a.png", label="$M_", scale="tiny")
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.height > 3 * 150, "a row per concept"
+    for one in page.data["concepts"]:
+        one["images"] = []
+    with pytest.raises(VlmscopeError, match="No concept has a picture"):
+        xl_cards.cards(page.data, page.pictures, tmp_path / "b.png", label="M", scale="tiny")
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
