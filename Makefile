@@ -18,9 +18,10 @@ run: env
 	@echo "            results/mmneuron/llava/effects.svg     own domain beside its controls"
 	@echo "            results/report/report.html             everything in one page"
 
-# Environment, then the tests. ARGS passes options on: make test ARGS="-k identify"
+# Environment, then the tests, two files at a time. ARGS passes options on: make test ARGS="-k identify"
+JOBS ?= 2
 test: env
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 env: $(VENV)/ready
 
