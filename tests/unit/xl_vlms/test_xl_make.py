@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from vlmscope.errors import VlmscopeError
+from vlmscope.metrics import concepts as measures
 from vlmscope.settings.xl_vlms.dictionaries import Dictionaries
 from vlmscope.stats import Draws
 from vlmscope.xl_vlms import (
@@ -174,6 +175,14 @@ def test_concepts_agree_with_planted_classes_and_not_with_shuffled_ones(made):
     row = concept_classes.agreement(read_one(made, "kmeans"), values, kinds, control)
     assert row["nmi"] == pytest.approx(1) and row["purity"] == 1 and row["top_purity"] == 1
     assert row["nmi_shuffled"] < 0.5 and row["top_purity_shuffled"] < 0.9
+
+
+def test_the_interval_of_a_weak_agreement_lies_around_it():
+    generator = np.random.default_rng(0)
+    labels, known = generator.integers(0, 8, 60), generator.integers(0, 5, 60)
+    score = measures.nmi(labels, known)
+    low, high = concept_classes.resampled(measures.nmi, labels, known, concept_classes.Control(1, 400, 0, "gaussian"))
+    assert 0 <= low < score < high <= 1
 
 
 def test_a_state_without_its_concepts_loses_its_token(made):
