@@ -48,6 +48,7 @@ include: "rules/xl_vlms_exchange.smk"
 include: "rules/llava_interp.smk"
 include: "rules/llava_interp_knockout.smk"
 include: "rules/llava_interp_lens.smk"
+include: "rules/llava_interp_more.smk"
 include: "rules/multimodal_sae.smk"
 include: "rules/report.smk"
 
@@ -67,6 +68,7 @@ localrules:
     xl_vlms_shift,
     xl_vlms_steer,
     llava_interp,
+    llava_interp_more,
     multimodal_sae,
     data_fetch,
     data_links,

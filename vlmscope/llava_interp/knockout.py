@@ -66,16 +66,17 @@ def outcomes(
     for one in wanted:
         # Where nothing is asked, nothing changes: the last position alone is computed anew.
         groups.setdefault(min(targets[one.target], default=len(asked.ids) - 1), []).append(one)
-    cache = _read(loaded, asked)
+    cache = read(loaded, asked)
     for first, members in sorted(groups.items()):
         for start in range(0, len(members), rows):
             part = members[start : start + rows]
             blocks = [[Block(targets[one.target], sources[one.source], one.window.layers)] for one in part]
-            yield from zip(part, _behind(loaded, asked, cache, first, blocks).float().cpu(), strict=True)
+            embeds = asked.embeds[first:].expand(len(part), -1, -1)
+            yield from zip(part, behind(loaded, asked, cache, first, embeds, blocks).float().cpu(), strict=True)
 
 
-def _read(loaded: Loaded, asked: Asked) -> Any:
-    """Keys and values of the untouched prompt."""
+def read(loaded: Loaded, asked: Asked) -> Any:
+    """Keys and values of a prompt."""
     from transformers import DynamicCache
 
     # Made without the configuration: sliding windows would forget the beginning of a long prompt.
@@ -87,18 +88,24 @@ def _read(loaded: Loaded, asked: Asked) -> Any:
     return cache
 
 
-def _behind(loaded: Loaded, asked: Asked, cache: Any, first: int, blocks: Sequence[Sequence[Block]]) -> Tensor:
-    """Logits behind the prompt, [row, vocabulary]: what stands from `first` on is computed, the rest is handed on."""
+def behind(
+    loaded: Loaded, asked: Asked, cache: Any, first: int, embeds: Tensor, blocks: Sequence[Sequence[Block]] = ((),)
+) -> Tensor:
+    """Logits behind the prompt, [row, vocabulary]: what stands from `first` on is computed, the rest is handed on.
+
+    embeds   float [row, S - first, d]
+    blocks   of every row; one entry for all
+    """
     from transformers import DynamicCache
 
-    n, length = len(blocks), len(asked.ids)
+    n, length = len(embeds), len(asked.ids)
     known = DynamicCache()
     for number, layer in enumerate(cache.layers):
         parts = (one[:, :, :first].expand(n, -1, -1, -1) for one in (layer.keys, layer.values))
         known.update(*parts, number)
     mask = torch.ones(n, length, dtype=torch.long, device=asked.ids.device)
     places = torch.arange(first, length, device=asked.ids.device).expand(n, -1)
-    rest = {"inputs_embeds": asked.embeds[first:].expand(n, -1, -1), "position_ids": places}
+    rest = {"inputs_embeds": embeds, "position_ids": places}
     rest |= sweep.flags(loaded, asked.ids[first:].expand(n, -1))
     with blocked(loaded, blocks, mask):
         return sweep.decoder(loaded)(

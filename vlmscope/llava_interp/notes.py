@@ -17,3 +17,19 @@ LENS = (
     "the last layer's states are not normed a second time; layer 0 is what enters the decoder",
     "how the paper matches a class was not seen: strict and lenient, first and first k tokens are given",
 )
+TRACING = (
+    "not part of the published work",
+    "share: mean gain, of the mean probability that the corruption took; behind the last block nothing returns",
+)
+SEVERAL = (
+    "not part of the published work",
+    "a picture counts with one pair of objects; patches of the other object are never taken away",
+)
+ATTENTION = (
+    "not part of the published work; weights of attention say little by themselves about what an answer rests on",
+    "rollout: product over the window of half the mean of the heads and half the identity",
+)
+TUNED = (
+    "not part of the published work",
+    "the affine maps are fitted on states at visual positions of another split, towards the last block's output",
+)

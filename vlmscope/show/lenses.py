@@ -74,16 +74,16 @@ def _row(axes: Sequence[Any], group: Any, layers: Sequence[int]) -> None:
     inside[group["patches"][()]] = True
     picture = Image.open(io.BytesIO(group["picture"][()].tobytes()))
     axes[0].imshow(picture, extent=(-0.5, grid - 0.5, grid - 0.5, -0.5))
-    _outline(axes[0], inside.reshape(grid, grid), style.COLORS["own"])
+    outline(axes[0], inside.reshape(grid, grid), style.COLORS["own"])
     axes[0].set_title(group.attrs["class"], fontsize=style.TEXT - 1)
     for axis, layer in zip(axes[1:], layers, strict=True):
         share = group["share"][layer, first : first + grid * grid] / 65535
         axis.imshow(share.reshape(grid, grid), cmap="magma", vmin=0, vmax=max(share.max(), 1e-9))
-        _outline(axis, inside.reshape(grid, grid), "white")
+        outline(axis, inside.reshape(grid, grid), "white")
         axis.set_title(f"layer {layer}, to {share.max():.2f}", fontsize=style.TEXT - 2)
 
 
-def _outline(axis: Any, inside: np.ndarray, color: str) -> None:
+def outline(axis: Any, inside: np.ndarray, color: str) -> None:
     """A line around patches, bool [row, column], along their edges."""
     # Lines run between points: many per patch bring them close to the edges, and a margin closes them at the border.
     fine = np.pad(np.kron(inside, np.ones((16, 16))), 1)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
+from vlmscope.settings.llava_interp import more
+from vlmscope.settings.llava_interp.more import Attention, Exchange, Several, Tracing, Tuned
 
 
 class Objects(Section):
@@ -102,6 +104,11 @@ class LlavaInterp(Section):
     ablation: Ablation = Field(Ablation(), description="visual tokens taken away")
     knockout: Knockout = Field(Knockout(), description="attention blocked")
     lens: Lens = Field(Lens(), description="visual tokens as words")
+    tuned: Tuned = Field(Tuned(), description="visual tokens as words, behind an affine map of every layer")
+    tracing: Tracing = Field(Tracing(), description="single visual tokens given back")
+    several: Several = Field(Several(), description="one object taken away, another one asked for")
+    attention: Attention = Field(Attention(), description="attention weights beside blocked attention")
+    exchange: Exchange = Field(Exchange(), description="files of the released code")
 
 
 def names(config: Any) -> list[Reference]:
@@ -109,6 +116,7 @@ def names(config: Any) -> list[Reference]:
     own = config.llava_interp
     wanted: list[Reference] = [("run.llava_interp", name, config.models, "models") for name in config.run.llava_interp]
     wanted += [("llava_interp.mean.imported", name, config.models, "models") for name in own.mean.imported]
+    wanted += more.names(config)
     return [*wanted, ("llava_interp.objects.dataset", own.objects.dataset, config.datasets, "datasets")]
 
 

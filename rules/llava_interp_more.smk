@@ -1,0 +1,107 @@
+# llava-interp beyond the released code: single visual tokens given back.
+#
+# NEEDS     results/models/{model}/model.json, mean.safetensors, the dataset named by llava_interp.objects
+# MAKES     results/llava_interp/{model}/records/tracing.parquet     probability by restored patch and layer
+#           results/llava_interp/{model}/tracing.csv, tracing.svg, tracing.png
+# SETTINGS  llava_interp.tracing, llava_interp.objects, llava_interp.asking
+
+drawing = {"bootstrap": "llava_interp.bootstrap", "seed": "llava_interp.seed"}
+
+
+rule llava_interp_more:
+    """What this system has beyond the released code, for every configured model."""
+    input:
+        expand(
+            "results/llava_interp/{model}/{file}",
+            model=cfg.run.llava_interp,
+            file=["tracing.csv", "tracing.svg"],
+        ),
+
+
+rule llava_interp_tracing:
+    """Give single visual tokens back to a model that lost them."""
+    input:
+        **seen,
+        model="results/models/{model}/model.json",
+        vector="results/llava_interp/{model}/mean.safetensors",
+    output:
+        records="results/llava_interp/{model}/records/tracing.parquet",
+        funnel="results/llava_interp/{model}/records/tracing.json",
+    log:
+        "logs/llava_interp_tracing/{model}.log",
+    benchmark:
+        "benchmarks/llava_interp_tracing/{model}.tsv"
+    params:
+        settings=settings(
+            objects="llava_interp.objects",
+            asking="llava_interp.asking",
+            tracing="llava_interp.tracing",
+            value="llava_interp.ablation.value",
+        ),
+        code=code("llava_interp_tracing", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=480, batch=32),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/llava_interp_tracing.py"
+
+
+rule llava_interp_tracing_tables:
+    """What patches of the object give back, beside others."""
+    input:
+        records="results/llava_interp/{model}/records/tracing.parquet",
+        manifests=behind_visual,
+    output:
+        table=report(
+            "results/llava_interp/{model}/tracing.csv",
+            caption="../report/llava_interp_tracing.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "patches given back"},
+        ),
+        meta="results/llava_interp/{model}/tracing.meta.json",
+    log:
+        "logs/llava_interp_tracing_tables/{model}.log",
+    params:
+        settings=settings(**drawing),
+        about=settings(scale="scale", label="models.{model}.label"),
+        code=code("llava_interp_tracing_tables"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_tracing_tables.py"
+
+
+rule llava_interp_tracing_figure:
+    """Maps of what every patch of some pictures gives back."""
+    input:
+        **seen,
+        records="results/llava_interp/{model}/records/tracing.parquet",
+    output:
+        figure=report(
+            "results/llava_interp/{model}/tracing.svg",
+            caption="../report/llava_interp_tracing.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "maps of patches given back"},
+        ),
+        picture="results/llava_interp/{model}/tracing.png",
+    log:
+        "logs/llava_interp_tracing_figure/{model}.log",
+    params:
+        title=settings(scale="scale", label="models.{model}.label", shown="llava_interp.tracing.shown"),
+        code=code("llava_interp_tracing_figure"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_tracing_figure.py"

@@ -1,0 +1,61 @@
+"""What system 5 has beyond the released code, and its files."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from vlmscope.settings.base import Name, Reference, Section
+
+
+class Tracing(Section):
+    """Single visual tokens given back to a model that lost them."""
+
+    images: int = Field(24, ge=1, description="images with a question that are traced")
+    corrupted: Literal["whole", "object"] = Field(
+        "whole", description="which visual tokens are lost: all of them, or those of the object"
+    )
+    layers: int = Field(8, ge=1, description="most layers, spread from the entrance of the decoder to its last but one")
+    seed: int = Field(42, ge=0, description="seed of random sets")
+    shown: int = Field(6, ge=0, description="images whose maps are drawn")
+
+
+class Several(Section):
+    """One object taken away, another one asked for."""
+
+    images: int = Field(100, ge=1, description="images with two objects that count")
+    buffers: list[Literal[0, 1, 2]] = Field([0, 1], description="neighbours that are taken away with the object")
+    seed: int = Field(42, ge=0, description="seed of the choice of objects and of random sets")
+
+
+class Attention(Section):
+    """Attention weights beside what blocked attention costs."""
+
+    images: int = Field(100, ge=1, description="images with a question that are looked at")
+
+
+class Tuned(Section):
+    """An affine map in front of the lens, fitted for every layer."""
+
+    images: int = Field(200, ge=2, description="images that the maps are fitted on")
+    split: Literal["train", "val"] = Field("val", description="split that the lens is judged on; the other is fitted")
+    ridge: float = Field(1e-3, ge=0, description="weight of the penalty, in units of the states' mean variance")
+
+
+class Released(Section):
+    """Result files of the released code that are read instead of running the model."""
+
+    ablation: str = Field("", description="results of descriptions and polls")
+    vqa: str = Field("", description="results of the pictures' questions without some tokens")
+    knockout: str = Field("", description="results of blocked attention")
+
+
+class Exchange(Section):
+    """Files of the released code (docs/formats.md)."""
+
+    imported: dict[Name, Released] = Field({}, description="model -> result files that are read")
+
+
+def names(config: Any) -> list[Reference]:
+    """References to the catalogues."""
+    imported = config.llava_interp.exchange.imported
+    return [("llava_interp.exchange.imported", name, config.models, "models") for name in imported]
