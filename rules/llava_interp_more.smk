@@ -1,9 +1,11 @@
-# llava-interp beyond the released code: single visual tokens given back.
+# llava-interp beyond the released code: single visual tokens given back, one of two objects taken away.
 #
 # NEEDS     results/models/{model}/model.json, mean.safetensors, the dataset named by llava_interp.objects
 # MAKES     results/llava_interp/{model}/records/tracing.parquet     probability by restored patch and layer
 #           results/llava_interp/{model}/tracing.csv, tracing.svg, tracing.png
-# SETTINGS  llava_interp.tracing, llava_interp.objects, llava_interp.asking
+#           results/llava_interp/{model}/records/several.parquet     answers about two objects, one taken away
+#           results/llava_interp/{model}/several_objects.csv
+# SETTINGS  llava_interp.tracing, llava_interp.several, llava_interp.objects, llava_interp.asking
 
 drawing = {"bootstrap": "llava_interp.bootstrap", "seed": "llava_interp.seed"}
 
@@ -14,7 +16,7 @@ rule llava_interp_more:
         expand(
             "results/llava_interp/{model}/{file}",
             model=cfg.run.llava_interp,
-            file=["tracing.csv", "tracing.svg"],
+            file=["tracing.csv", "tracing.svg", "several_objects.csv"],
         ),
 
 
@@ -105,3 +107,63 @@ rule llava_interp_tracing_figure:
         "../envs/cpu.yaml"
     script:
         "../scripts/llava_interp_tracing_figure.py"
+
+
+rule llava_interp_several:
+    """Take one of two objects away and ask for both."""
+    input:
+        **seen,
+        model="results/models/{model}/model.json",
+        vector="results/llava_interp/{model}/mean.safetensors",
+    output:
+        records="results/llava_interp/{model}/records/several.parquet",
+        funnel="results/llava_interp/{model}/records/several.json",
+    log:
+        "logs/llava_interp_several/{model}.log",
+    benchmark:
+        "benchmarks/llava_interp_several/{model}.tsv"
+    params:
+        settings=settings(
+            objects="llava_interp.objects",
+            asking="llava_interp.asking",
+            several="llava_interp.several",
+            value="llava_interp.ablation.value",
+        ),
+        code=code("llava_interp_several", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=120, batch=16),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/llava_interp_several.py"
+
+
+rule llava_interp_several_tables:
+    """Whether an object survives what takes another one away."""
+    input:
+        records="results/llava_interp/{model}/records/several.parquet",
+        manifests=behind_visual,
+    output:
+        table=report(
+            "results/llava_interp/{model}/several_objects.csv",
+            caption="../report/llava_interp_several.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "one of two objects taken away"},
+        ),
+        meta="results/llava_interp/{model}/several_objects.meta.json",
+    log:
+        "logs/llava_interp_several_tables/{model}.log",
+    params:
+        settings=settings(answers="llava_interp.answers", **drawing),
+        about=settings(scale="scale", label="models.{model}.label"),
+        code=code("llava_interp_several_tables"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_several_tables.py"
