@@ -50,6 +50,7 @@ include: "rules/llava_interp_knockout.smk"
 include: "rules/llava_interp_lens.smk"
 include: "rules/llava_interp_more.smk"
 include: "rules/multimodal_sae.smk"
+include: "rules/multimodal_sae_steer.smk"
 include: "rules/report.smk"
 
 
@@ -70,6 +71,7 @@ localrules:
     llava_interp,
     llava_interp_more,
     multimodal_sae,
+    multimodal_sae_steer,
     data_fetch,
     data_links,
     data_folder,

@@ -7,6 +7,7 @@ from pydantic import Field
 from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.cache import Cache
 from vlmscope.settings.multimodal_sae.quality import Quality
+from vlmscope.settings.multimodal_sae.steer import Steer
 from vlmscope.settings.multimodal_sae.train import Train
 
 __all__ = ["CAPTURES", "DEFAULT", "MultimodalSAE", "names", "problems"]
@@ -23,6 +24,7 @@ class MultimodalSAE(Section):
     train: Train = Field(Train(), description="training of the autoencoder")
     quality: Quality = Field(Quality(), description="its quality on held-out pictures")
     cache: Cache = Field(Cache(), description="active latents of pictures")
+    steer: Steer = Field(Steer(), description="answers with latents held")
 
 
 def names(config: Any) -> list[Reference]:
@@ -33,6 +35,10 @@ def names(config: Any) -> list[Reference]:
     ]
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
     wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
+    wanted += [
+        (f"multimodal_sae.steer.{key}", getattr(own.steer, key), config.datasets, "datasets")
+        for key in ("found", "data")
+    ]
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 
 
@@ -62,4 +68,6 @@ CAPTURES: dict[str, Any] = {
         "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}],
     },
 }
-DEFAULT: dict[str, Any] = {}
+# What drawn scenes are told to have; the drawn words for colours, things and places.
+WORDS = ["red", "blue", "yellow", "white", "black", "purple", "cat", "bird", "room", "beach", "park"]
+DEFAULT: dict[str, Any] = {"steer": {"words": WORDS}}
