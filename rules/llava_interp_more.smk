@@ -1,11 +1,14 @@
-# llava-interp beyond the released code: single visual tokens given back, one of two objects taken away.
+# llava-interp beyond the released code: single visual tokens given back, one of two objects taken away, weights
+# of attention.
 #
 # NEEDS     results/models/{model}/model.json, mean.safetensors, the dataset named by llava_interp.objects
 # MAKES     results/llava_interp/{model}/records/tracing.parquet     probability by restored patch and layer
 #           results/llava_interp/{model}/tracing.csv, tracing.svg, tracing.png
 #           results/llava_interp/{model}/records/several.parquet     answers about two objects, one taken away
 #           results/llava_interp/{model}/several_objects.csv
-# SETTINGS  llava_interp.tracing, llava_interp.several, llava_interp.objects, llava_interp.asking
+#           results/llava_interp/{model}/records/attention.parquet   attention of the last token, by window
+#           results/llava_interp/{model}/attention.csv
+# SETTINGS  llava_interp.tracing, llava_interp.several, llava_interp.attention, llava_interp.objects, llava_interp.asking
 
 drawing = {"bootstrap": "llava_interp.bootstrap", "seed": "llava_interp.seed"}
 
@@ -16,7 +19,7 @@ rule llava_interp_more:
         expand(
             "results/llava_interp/{model}/{file}",
             model=cfg.run.llava_interp,
-            file=["tracing.csv", "tracing.svg", "several_objects.csv"],
+            file=["tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv"],
         ),
 
 
@@ -167,3 +170,63 @@ rule llava_interp_several_tables:
         "../envs/cpu.yaml"
     script:
         "../scripts/llava_interp_several_tables.py"
+
+
+rule llava_interp_attention:
+    """How much attention the last token pays to the object."""
+    input:
+        **seen,
+        model="results/models/{model}/model.json",
+    output:
+        records="results/llava_interp/{model}/records/attention.parquet",
+        funnel="results/llava_interp/{model}/records/attention.json",
+    log:
+        "logs/llava_interp_attention/{model}.log",
+    benchmark:
+        "benchmarks/llava_interp_attention/{model}.tsv"
+    params:
+        settings=settings(
+            objects="llava_interp.objects",
+            asking="llava_interp.asking",
+            attention="llava_interp.attention",
+            knockout="llava_interp.knockout",
+        ),
+        code=code("llava_interp_attention", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=60, batch=1),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/llava_interp_attention.py"
+
+
+rule llava_interp_attention_tables:
+    """Attention on the object beside what blocking it costs."""
+    input:
+        records="results/llava_interp/{model}/records/attention.parquet",
+        knockout="results/llava_interp/{model}/records/knockout.parquet",
+        manifests=behind_visual,
+    output:
+        table=report(
+            "results/llava_interp/{model}/attention.csv",
+            caption="../report/llava_interp_attention.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "attention on the object"},
+        ),
+        meta="results/llava_interp/{model}/attention.meta.json",
+    log:
+        "logs/llava_interp_attention_tables/{model}.log",
+    params:
+        settings=settings(answers="llava_interp.answers", **drawing),
+        about=settings(scale="scale", label="models.{model}.label"),
+        code=code("llava_interp_attention_tables"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_attention_tables.py"
