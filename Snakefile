@@ -49,6 +49,7 @@ include: "rules/llava_interp.smk"
 include: "rules/llava_interp_knockout.smk"
 include: "rules/llava_interp_lens.smk"
 include: "rules/llava_interp_more.smk"
+include: "rules/llava_interp_show.smk"
 include: "rules/multimodal_sae.smk"
 include: "rules/multimodal_sae_steer.smk"
 include: "rules/report.smk"
@@ -70,6 +71,7 @@ localrules:
     xl_vlms_steer,
     llava_interp,
     llava_interp_more,
+    llava_interp_look,
     multimodal_sae,
     multimodal_sae_steer,
     data_fetch,

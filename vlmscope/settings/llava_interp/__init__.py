@@ -89,6 +89,13 @@ class Lens(Section):
     twice: bool = Field(False, description="norm the last layer's states a second time, as released")
 
 
+class Show(Section):
+    """Pages of the lens."""
+
+    pages: int = Field(1000, ge=1, description="pictures with a page, the first ones of llava_interp.lens.shown")
+    pixels: int = Field(64, ge=16, le=256, description="longest side of pictures in the overview")
+
+
 class LlavaInterp(Section):
     """System 5."""
 
@@ -109,6 +116,7 @@ class LlavaInterp(Section):
     several: Several = Field(Several(), description="one object taken away, another one asked for")
     attention: Attention = Field(Attention(), description="attention weights beside blocked attention")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
+    show: Show = Field(Show(), description="pages of the lens")
 
 
 def names(config: Any) -> list[Reference]:
