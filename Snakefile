@@ -52,6 +52,7 @@ include: "rules/llava_interp_more.smk"
 include: "rules/llava_interp_show.smk"
 include: "rules/multimodal_sae.smk"
 include: "rules/multimodal_sae_steer.smk"
+include: "rules/multimodal_sae_explain.smk"
 include: "rules/report.smk"
 
 
@@ -74,6 +75,7 @@ localrules:
     llava_interp_look,
     multimodal_sae,
     multimodal_sae_steer,
+    multimodal_sae_explain,
     data_fetch,
     data_links,
     data_folder,

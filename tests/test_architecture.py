@@ -58,7 +58,7 @@ TORCH = re.compile(
     # Deviation: states under forced answers, and the network that is trained on them.
     r"|xl_vlms/learned_(states|train)\.py"
     # Deviation: the two towers of CLIP.
-    r"|xl_vlms/clip_towers\.py"
+    r"|metrics/clip_towers\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.
     r"|mm_neurons/exchange/(imported|preparation)\.py)"
 )

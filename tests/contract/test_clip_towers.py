@@ -8,10 +8,10 @@ from PIL import Image
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics import clip_score
+from vlmscope.metrics.clip_towers import Towers
 from vlmscope.models import load
 from vlmscope.store import files
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms.clip_towers import Towers
 from vlmscope.xl_vlms.cox_score import STAND_IN, Scorer
 
 ROOT = Path(__file__).resolve().parents[2]

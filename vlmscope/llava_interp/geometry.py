@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from vlmscope.llava_interp import masks
+from vlmscope.metrics import masks
 
 Mode = Literal["aligned", "official"]
 GREY = 128

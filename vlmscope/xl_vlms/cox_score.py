@@ -16,11 +16,11 @@ import polars as pl
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics import clip_score, similarity
 from vlmscope.metrics import concepts as measures
+from vlmscope.metrics.clip_towers import Towers
 from vlmscope.metrics.encoders import Contextual
 from vlmscope.raw import read_manifest
 from vlmscope.samples import read as read_samples
 from vlmscope.xl_vlms import dictionary_files, vocabulary
-from vlmscope.xl_vlms.clip_towers import Towers
 from vlmscope.xl_vlms.cox_schemas import CAPTION, RANDOM, SCORED
 from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
 from vlmscope.xl_vlms.dictionary_make import Read, reader

@@ -6,8 +6,9 @@ from PIL import Image
 
 from vlmscope.datasets.vqav2 import run_lengths
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import geometry, masks
+from vlmscope.llava_interp import geometry
 from vlmscope.llava_interp.geometry import View
+from vlmscope.metrics import masks
 
 VIEW = View(336, 24)
 SIZES = [(640, 480), (480, 640), (640, 427), (427, 640), (500, 375), (336, 336), (100, 80), (24, 24), (23, 40)]

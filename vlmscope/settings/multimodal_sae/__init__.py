@@ -6,6 +6,7 @@ from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.cache import Cache
+from vlmscope.settings.multimodal_sae.explain import Explain
 from vlmscope.settings.multimodal_sae.quality import Quality
 from vlmscope.settings.multimodal_sae.steer import Steer
 from vlmscope.settings.multimodal_sae.train import Train
@@ -25,6 +26,7 @@ class MultimodalSAE(Section):
     quality: Quality = Field(Quality(), description="its quality on held-out pictures")
     cache: Cache = Field(Cache(), description="active latents of pictures")
     steer: Steer = Field(Steer(), description="answers with latents held")
+    explain: Explain = Field(Explain(), description="names for latents, and their scores")
 
 
 def names(config: Any) -> list[Reference]:
@@ -38,6 +40,10 @@ def names(config: Any) -> list[Reference]:
     wanted += [
         (f"multimodal_sae.steer.{key}", getattr(own.steer, key), config.datasets, "datasets")
         for key in ("found", "data")
+    ]
+    wanted += [
+        ("multimodal_sae.explain.model", own.explain.model, config.models, "models"),
+        ("multimodal_sae.explain.clip", own.explain.clip, config.models, "models"),
     ]
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 

@@ -25,7 +25,7 @@ class Towers:
         if self.loaded.family.name != "clip":
             raise VlmscopeError(
                 f"The family {self.loaded.family.name} does not compare texts with pictures.",
-                where="xl_vlms.dictionaries.scores.clip",
+                where=str(model),
                 instead="a model of the family clip",
             )
 

@@ -1,0 +1,42 @@
+"""Does a description fit what a latent's pictures have in common? 1, 0, or -1 where nobody could tell (2.7)."""
+
+from collections.abc import Sequence
+
+from vlmscope.multimodal_sae import explain_text, oracle
+from vlmscope.multimodal_sae.explain import Talker
+from vlmscope.multimodal_sae.explain_shown import Shown
+from vlmscope.multimodal_sae.oracle import Truth
+
+MATCH = "match"
+
+
+class Match:
+    """Compares words with the masks: an offline stand-in for a judge that looks."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth, self.words = truth, truth.words
+
+    def judge(self, text: str, shown: Shown) -> int:
+        """1 where in most pictures all known words are true of the object that the region covers most."""
+        said = oracle.known(text, self.words)
+        return int(bool(said) and sum(said <= words for words in self.covered(shown)) > len(shown.images) / 2)
+
+    def covered(self, shown: Shown) -> Sequence[frozenset[str]]:
+        """Words of the object that shares most pixels with each active region; none where no object does."""
+        found = []
+        for image, region in zip(shown.images, shown.regions(dilated=False), strict=True):
+            shares = [((mask & region).sum(), words) for words, mask in self.truth.sized(image, shown.size)]
+            most, words = max(shares, key=lambda one: one[0], default=(0, frozenset()))
+            found.append(words if most else frozenset())
+        return found
+
+
+class Asked:
+    """A model that is shown the darkened pictures and the description."""
+
+    def __init__(self, talker: Talker) -> None:
+        self.talker = talker
+
+    def judge(self, text: str, shown: Shown) -> int:
+        """What it answers."""
+        return explain_text.verdict(self.talker.say("", [*shown.masked, explain_text.JUDGE + text], 8))

@@ -1,0 +1,29 @@
+"""Paths of the steps that name latents and score names: as their rules know them."""
+
+from typing import Any
+
+# Snakemake hands a wildcards object; only attribute access is used.
+Wildcards = Any
+
+
+class Inputs:
+    """Input functions and paths of the rules."""
+
+    def __init__(self, config: Any, hookpoint: str) -> None:
+        self.own = config.multimodal_sae.explain
+        self.control = f"results/multimodal_sae/{{model}}/untrained/{hookpoint}"
+        self.state = f"results/multimodal_sae/{{model}}/labels.state/{hookpoint}.jsonl"
+        self.clip = f"results/models/{self.own.clip}/model.json"
+        self.family = f"vlmscope.models.{config.models[self.own.model].family}"
+
+    def explainer(self, wildcards: Wildcards) -> list[str]:
+        """The model of the catalogue that explains, where it is asked."""
+        told = (self.own.refiner.by, self.own.labeller.by)
+        return self._manifest("local" in self.own.by or "local" in told)
+
+    def judge(self, wildcards: Wildcards) -> list[str]:
+        """The same, where it judges."""
+        return self._manifest(self.own.judge.by == "local")
+
+    def _manifest(self, wanted: bool) -> list[str]:
+        return [f"results/models/{self.own.model}/model.json"] if wanted else []

@@ -1,0 +1,22 @@
+"""The control beside a trained autoencoder: the same with the weights it began with, and the trained b_dec."""
+
+from pathlib import Path
+from typing import Any
+
+from vlmscope.models.load import Loaded
+from vlmscope.multimodal_sae import cache, checkpoint
+from vlmscope.multimodal_sae.sae import SparseCoder
+
+
+def from_files(loaded: Loaded, *, trained: str, weights: str, seed: int, **read: Any) -> None:
+    """Write the control and its cache.
+
+    trained   sae.safetensors of the trained one
+    weights   sae.safetensors of the control, in a folder of the same name
+    read      what `cache.from_files` reads besides
+    """
+    known = checkpoint.read(Path(trained).parent)
+    control = SparseCoder(known.config, seed=seed).requires_grad_(False)
+    control.b_dec.copy_(known.b_dec.detach())
+    checkpoint.write(control, Path(weights).parent)
+    cache.from_files(loaded, weights=weights, **read)

@@ -1,0 +1,88 @@
+"""Scores of names, from files to tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from vlmscope.metrics.clip_towers import Towers
+from vlmscope.multimodal_sae import cache_files, explain, oracle, score, score_classes, score_tables, segment
+from vlmscope.multimodal_sae.consistency import MATCH, Asked, Match
+from vlmscope.multimodal_sae.explain import Talker
+from vlmscope.multimodal_sae.explain_shown import Chooser
+from vlmscope.raw import read_manifest
+from vlmscope.samples import read as read_samples
+from vlmscope.stats import Draws
+from vlmscope.store import tables as stored
+
+NOTES = (
+    "Names come from one half of the pictures, scores from the other; iou_reference is that of the released way.",
+    "Random pictures are a weak control, since most latents are silent on most pictures; see shuffled and untrained.",
+    "Published numbers are of another model, autoencoder, explainer, segmenter and pictures.",
+)
+Found = dict[str, tuple[pl.DataFrame, Mapping[str, Any]]]
+
+
+def from_files(
+    caches: Mapping[str, str],
+    *,
+    labels: str,
+    raws: Sequence[str],
+    tables: Sequence[str],
+    clip: str,
+    settings: Mapping[str, Any],
+    talkers: Callable[[str], Talker | None],
+    batch: int,
+    device: str,
+) -> Found:
+    """Tables by the name of their output: explanations, table1, table2, classes.
+
+    caches     name of the autoencoder -> cache
+    settings   multimodal_sae.explain
+    """
+    named = stored.read(labels, explain.LABELS)
+    draws = Draws(settings["resamples"], settings["seed"])
+    towers = Towers(clip, batch=batch, device=device)
+    with ExitStack() as stack:
+        opened = {coder: stack.enter_context(cache_files.opened(path)) for coder, path in caches.items()}
+        names = next(iter(opened.values())).samples
+        own, picture = explain.pictures(raws, tables, names)
+        truth = oracle.Truth(own, picture)
+        view = score.Pictures(towers, own, roots(raws, tables, names), settings["prefix"])
+        finder, judge = _segmenter(truth, settings, device), _judge(truth, talkers)
+        scored: list[score.Scored] = []
+        for coder, cache in opened.items():
+            chooser = Chooser(cache, picture, most=settings["examples"], size=settings["size"])
+            scorer = score.Scorer(chooser, finder, judge, view, settings)
+            for name in settings["by"]:
+                scored += score.of_labels(scorer, named.filter(coder=coder, explainer=name))
+        known = settings["segmenter"] == "truth"
+        classes = score_classes.table(opened, truth, draws) if known else pl.DataFrame(schema=score_classes.CLASSES)
+    by = settings["judge"]["model"] if isinstance(judge, Asked) else MATCH
+    return {
+        "explanations": (pl.DataFrame([one.row for one in scored], schema=score.SCORED), score.SCORED),
+        "table1": (score_tables.table1(scored, draws), score_tables.TABLE1),
+        "table2": (score_tables.table2(scored, by), score_tables.TABLE2),
+        "classes": (classes, score_classes.CLASSES),
+    }
+
+
+def roots(raws: Sequence[str], tables: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Folder of the pictures of every sample."""
+    pairs = zip(raws, tables, strict=True)
+    found = {one.sample: read_manifest(raw)["root"] for raw, table in pairs for one in read_samples(table)}
+    return [str(Path(found[name])) for name in names]
+
+
+def _segmenter(truth: oracle.Truth, settings: Mapping[str, Any], device: str) -> segment.Segmenter:
+    if settings["segmenter"] == "truth":
+        return segment.TrueMasks(truth, settings["size"])
+    given = {"size": settings["size"], "threshold": settings["box_threshold"], "device": device}
+    return segment.Grounded(settings["detector"], settings["sam"], **given)
+
+
+def _judge(truth: oracle.Truth, talkers: Callable[[str], Talker | None]) -> score.Judge:
+    talker = talkers("judge")
+    return Match(truth) if talker is None else Asked(talker)
