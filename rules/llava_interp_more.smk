@@ -1,5 +1,5 @@
 # llava-interp beyond the released code: single visual tokens given back, one of two objects taken away, weights
-# of attention.
+# of attention, an affine lens.
 #
 # NEEDS     results/models/{model}/model.json, mean.safetensors, the dataset named by llava_interp.objects
 # MAKES     results/llava_interp/{model}/records/tracing.parquet     probability by restored patch and layer
@@ -8,8 +8,11 @@
 #           results/llava_interp/{model}/several_objects.csv
 #           results/llava_interp/{model}/records/attention.parquet   attention of the last token, by window
 #           results/llava_interp/{model}/attention.csv
-# SETTINGS  llava_interp.tracing, llava_interp.several, llava_interp.attention, llava_interp.objects, llava_interp.asking
+#           results/llava_interp/{model}/lens_tuned.safetensors, records/lens_tuned.parquet   maps, and hits by layer
+#           results/llava_interp/{model}/lens_tuned.csv
+# SETTINGS  llava_interp.tuned, llava_interp.tracing, llava_interp.several, llava_interp.attention, llava_interp.objects, llava_interp.asking
 
+splits = f"results/data/{cfg.llava_interp.objects.dataset}/{{split}}.parquet"
 drawing = {"bootstrap": "llava_interp.bootstrap", "seed": "llava_interp.seed"}
 
 
@@ -19,7 +22,7 @@ rule llava_interp_more:
         expand(
             "results/llava_interp/{model}/{file}",
             model=cfg.run.llava_interp,
-            file=["tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv"],
+            file=["tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv", "lens_tuned.csv"],
         ),
 
 
@@ -230,3 +233,64 @@ rule llava_interp_attention_tables:
         "../envs/cpu.yaml"
     script:
         "../scripts/llava_interp_attention_tables.py"
+
+
+rule llava_interp_tuned:
+    """Fit an affine map for every layer, and read visual positions through it."""
+    input:
+        raw=seen["raw"],
+        fitted=splits.format(split=cfg.llava_interp.tuned.fitted),
+        samples=splits.format(split=cfg.llava_interp.tuned.judged),
+        model="results/models/{model}/model.json",
+    output:
+        maps="results/llava_interp/{model}/lens_tuned.safetensors",
+        hits="results/llava_interp/{model}/records/lens_tuned.parquet",
+    log:
+        "logs/llava_interp_tuned/{model}.log",
+    benchmark:
+        "benchmarks/llava_interp_tuned/{model}.tsv"
+    params:
+        settings=settings(
+            objects="llava_interp.objects",
+            asking="llava_interp.asking",
+            lens="llava_interp.lens",
+            tuned="llava_interp.tuned",
+        ),
+        code=code("llava_interp_tuned", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=120, batch=8),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/llava_interp_tuned.py"
+
+
+rule llava_interp_tuned_tables:
+    """In how many patches of an object an affine lens names it."""
+    input:
+        hits="results/llava_interp/{model}/records/lens_tuned.parquet",
+        manifests=behind_visual,
+    output:
+        table=report(
+            "results/llava_interp/{model}/lens_tuned.csv",
+            caption="../report/llava_interp_tuned.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "affine lens"},
+        ),
+        meta="results/llava_interp/{model}/lens_tuned.meta.json",
+    log:
+        "logs/llava_interp_tuned_tables/{model}.log",
+    params:
+        settings=settings(**drawing),
+        about=settings(scale="scale", label="models.{model}.label"),
+        code=code("llava_interp_tuned_tables"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_tuned_tables.py"

@@ -81,7 +81,7 @@ def _unknown_names(config: Config) -> list[str]:
     ]
     problems += finetunes.problems(config)
     problems += mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
-    return problems + multimodal_sae.problems(config)
+    return problems + multimodal_sae.problems(config) + llava_interp.problems(config)
 
 
 def _default_tree() -> dict[str, Any]:

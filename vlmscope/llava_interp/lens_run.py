@@ -59,16 +59,23 @@ def _through(own: Bench, one: Target) -> tuple[Asked, Word, Reading]:
 
 
 def _hits(own: Bench, one: Target, asked: Asked, wanted: Word, found: Reading, known: dict[int, str]) -> Iterator[Row]:
-    """Rates of one picture; the strict criterion only where a single token stands for the class's first word."""
-    tokenizer, seen = own.loaded.processor.tokenizer, found.tokens[:, asked.first : asked.end]
+    """Rates of one picture; texts of all its tokens become known."""
     fresh = set(np.unique(found.tokens).tolist()) - known.keys()
-    known |= texts(tokenizer, fresh)
+    known |= texts(own.loaded.processor.tokenizer, fresh)
+    yield from rates(one, prompts.view(own.loaded).grid, wanted, found.tokens[:, asked.first : asked.end], known)
+
+
+def rates(one: Target, grid: int, wanted: Word, seen: np.ndarray, known: Mapping[int, str]) -> Iterator[Row]:
+    """Rows of `HITS`; the strict criterion only where a single token stands for the class's first word.
+
+    seen    tokens of visual positions, int [L + 1, V, k]
+    known   text of every token that occurs
+    """
     ways = {"lenient": lens_scores.beginnings(known, one.name)}
     if lens_scores.strict(wanted.piece.lstrip(MARKS), one.name):
         ways["strict"] = list(wanted.right)
-    grid = prompts.view(own.loaded).grid
     near = geometry.grown(one.patches, 1, grid)
-    beside = [patch for patch in range(asked.visual) if patch not in set(near)]
+    beside = [patch for patch in range(seen.shape[1]) if patch not in set(near)]
     for criterion, tokens in sorted(ways.items()):
         for k in sorted({1, seen.shape[-1]}):
             hit = lens_scores.hits(seen[..., :k], tokens)

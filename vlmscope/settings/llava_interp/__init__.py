@@ -128,6 +128,11 @@ def names(config: Any) -> list[Reference]:
     return [*wanted, ("llava_interp.objects.dataset", own.objects.dataset, config.datasets, "datasets")]
 
 
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    return more.problems(config)
+
+
 DATASETS: dict[str, Any] = {"objects": {"kind": "coco_objects", "scenes": {"train": 240, "val": 40}}}
 CAPTURES: dict[str, Any] = {}
 DEFAULT: dict[str, Any] = {}

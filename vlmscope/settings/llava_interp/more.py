@@ -37,7 +37,8 @@ class Tuned(Section):
     """An affine map in front of the lens, fitted for every layer."""
 
     images: int = Field(200, ge=2, description="images that the maps are fitted on")
-    split: Literal["train", "val"] = Field("val", description="split that the lens is judged on; the other is fitted")
+    fitted: Literal["train", "val"] = Field("train", description="split that the maps are fitted on")
+    judged: Literal["train", "val"] = Field("val", description="split whose objects are read")
     ridge: float = Field(1e-3, ge=0, description="weight of the penalty, in units of the states' mean variance")
 
 
@@ -53,6 +54,13 @@ class Exchange(Section):
     """Files of the released code (docs/formats.md)."""
 
     imported: dict[Name, Released] = Field({}, description="model -> result files that are read")
+
+
+def problems(config: Any) -> list[str]:
+    """What else does not hold together."""
+    told = config.llava_interp.tuned
+    same = "llava_interp.tuned: the lens is judged on the split it was fitted on; name train and val"
+    return [same] if told.fitted == told.judged else []
 
 
 def names(config: Any) -> list[Reference]:

@@ -1,0 +1,11 @@
+"""Write the table of the affine lens beside the plain one."""
+
+from vlmscope import meta
+from vlmscope.llava_interp import notes, tuned_tables
+from vlmscope.session import logged, settings
+from vlmscope.store import tables
+
+with logged(snakemake.log[0]):
+    found = tuned_tables.from_files(hits=snakemake.input.hits, told=settings(snakemake.params.settings))
+    tables.write(found, snakemake.output.table, tuned_tables.TABLE)
+    meta.write(snakemake.output.meta, snakemake.output.table, snakemake.params, snakemake.input, notes=notes.TUNED)
