@@ -1,17 +1,25 @@
-# multimodal-sae: steering by latents (arXiv 2411.14982, figures 5 to 8, 10 to 16, 18, table 9).
+# multimodal-sae: steering by latents, and which of them an answer rests on (arXiv 2411.14982, figures 5 to 18, table 9).
 #
-# NEEDS     results/models/{model}/model.json, the autoencoder, pictures of multimodal_sae.steer
+# NEEDS     results/models/{model}/model.json, the autoencoder, pictures of .steer, .attribution and .probe
 # MAKES     results/multimodal_sae/{model}/steering.csv           every answer without and with a latent held
 #           results/multimodal_sae/{model}/steer_features.csv     which latents, and why
 #           results/multimodal_sae/{model}/steer_effects.csv      how often the word is named, beside controls
-# SETTINGS  multimodal_sae.site, .steer
-steered = cfg.multimodal_sae.steer
+#           results/multimodal_sae/{model}/attribution.parquet    every active latent's share in an answer, by token
+#           results/multimodal_sae/{model}/attribution_modes.csv  how close the ways to compute it come to the truth
+#           results/multimodal_sae/{model}/attribution_filters.json   the latents with the largest share
+#           results/multimodal_sae/{model}/probe/                 latents that stand out in single pictures and texts
+# SETTINGS  multimodal_sae.site, .steer, .attribution, .probe
+steered, traced, looked_at = cfg.multimodal_sae.steer, cfg.multimodal_sae.attribution, cfg.multimodal_sae.probe
 
 
 rule multimodal_sae_steer:
-    """Steering by latents, for every configured model."""
+    """Steering by latents, attribution and probes, for every configured model."""
     input:
-        expand("results/multimodal_sae/{model}/steer_effects.csv", model=cfg.run.multimodal_sae),
+        expand(
+            "results/multimodal_sae/{model}/{file}",
+            model=cfg.run.multimodal_sae,
+            file=["steer_effects.csv", "attribution_modes.csv", "probe"],
+        ),
 
 
 rule multimodal_sae_steer_answers:
@@ -48,3 +56,57 @@ rule multimodal_sae_steer_answers:
         "../envs/gpu.yaml"
     script:
         "../scripts/multimodal_sae_steer_answers.py"
+
+
+rule multimodal_sae_attribute:
+    """Trace answers about pictures back to latents."""
+    input:
+        model="results/models/{model}/model.json",
+        weights=f"{sae.home}/sae.safetensors",
+        raw=f"results/data/{traced.data}/raw.json",
+        samples=f"results/data/{traced.data}/{traced.split}.parquet",
+    output:
+        rows="results/multimodal_sae/{model}/attribution.parquet",
+        modes="results/multimodal_sae/{model}/attribution_modes.csv",
+        filters="results/multimodal_sae/{model}/attribution_filters.json",
+        meta="results/multimodal_sae/{model}/attribution_modes.meta.json",
+    log:
+        "logs/multimodal_sae_attribute/{model}.log",
+    benchmark:
+        "benchmarks/multimodal_sae_attribute/{model}.tsv"
+    params:
+        settings=settings(site="multimodal_sae.site", attribution="multimodal_sae.attribution"),
+        about=settings(label="models.{model}.label", scale="scale"),
+        code=code("multimodal_sae_attribute", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=720, mem_gb=64),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/multimodal_sae_attribute.py"
+
+
+rule multimodal_sae_probe:
+    """Write the latents that stand out in pictures and texts."""
+    input:
+        model="results/models/{model}/model.json",
+        weights=f"{sae.home}/sae.safetensors",
+        raw=f"results/data/{looked_at.data}/raw.json",
+        samples=f"results/data/{looked_at.data}/{looked_at.split}.parquet",
+    output:
+        folder=directory("results/multimodal_sae/{model}/probe"),
+    log:
+        "logs/multimodal_sae_probe/{model}.log",
+    benchmark:
+        "benchmarks/multimodal_sae_probe/{model}.tsv"
+    params:
+        settings=settings(site="multimodal_sae.site", probe="multimodal_sae.probe"),
+        code=code("multimodal_sae_probe", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=60, mem_gb=64),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/multimodal_sae_probe.py"

@@ -5,8 +5,10 @@ from typing import Any
 from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
+from vlmscope.settings.multimodal_sae.attribution import Attribution
 from vlmscope.settings.multimodal_sae.cache import Cache
 from vlmscope.settings.multimodal_sae.explain import Explain
+from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
 from vlmscope.settings.multimodal_sae.steer import Steer
 from vlmscope.settings.multimodal_sae.train import Train
@@ -27,6 +29,8 @@ class MultimodalSAE(Section):
     cache: Cache = Field(Cache(), description="active latents of pictures")
     steer: Steer = Field(Steer(), description="answers with latents held")
     explain: Explain = Field(Explain(), description="names for latents, and their scores")
+    attribution: Attribution = Field(Attribution(), description="latents that answers rest on")
+    probe: Probe = Field(Probe(), description="latents that stand out in single pictures")
 
 
 def names(config: Any) -> list[Reference]:
@@ -37,6 +41,8 @@ def names(config: Any) -> list[Reference]:
     ]
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
     wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
+    for key, one in (("attribution", own.attribution), ("probe", own.probe)):
+        wanted.append((f"multimodal_sae.{key}.data", one.data, config.datasets, "datasets"))
     wanted += [
         (f"multimodal_sae.steer.{key}", getattr(own.steer, key), config.datasets, "datasets")
         for key in ("found", "data")

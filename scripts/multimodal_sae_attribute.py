@@ -1,0 +1,22 @@
+"""Trace answers about pictures back to latents."""
+
+from vlmscope import meta
+from vlmscope.models.load import load
+from vlmscope.multimodal_sae import attributed, attribution_tables
+from vlmscope.session import device, logged, prepare_torch, settings
+from vlmscope.store import files, tables
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    read, out = snakemake.input, snakemake.output
+    rows, modes, best = attributed.from_files(
+        load(read.model, device(snakemake.resources.gpu, snakemake.resources.device)),
+        weights=read.weights,
+        raw=read.raw,
+        table=read.samples,
+        settings=settings(snakemake.params.settings),
+    )
+    tables.write(rows, out.rows, attribution_tables.ATTRIBUTION)
+    tables.write(modes, out.modes, attribution_tables.MODES)
+    files.write_json(best, out.filters)
+    meta.write(out.meta, out.modes, snakemake.params, read, notes=attribution_tables.NOTES)

@@ -1,0 +1,16 @@
+"""Write the latents that stand out in pictures and texts."""
+
+from vlmscope.models.load import load
+from vlmscope.multimodal_sae import probe
+from vlmscope.session import device, logged, prepare_torch, settings
+
+with logged(snakemake.log[0]):
+    prepare_torch(snakemake.threads)
+    probe.from_files(
+        load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
+        weights=snakemake.input.weights,
+        raw=snakemake.input.raw,
+        table=snakemake.input.samples,
+        settings=settings(snakemake.params.settings),
+        target=snakemake.output.folder,
+    )
