@@ -247,7 +247,7 @@ def _check_sets(config: Config) -> None:
 
 
 def _check_means(config: Config) -> None:
-    """A published mean of visual tokens is there: the engine would keep a vector whose input is missing."""
+    """Published means and results of system 5 are there: the engine would keep what was made without them."""
     for name, path in config.llava_interp.mean.imported.items():
         if not Path(path).is_file():
             raise VlmscopeError(
@@ -255,6 +255,14 @@ def _check_means(config: Config) -> None:
                 where=f"llava_interp.mean.imported.{name}",
                 instead="the file that was published for this checkpoint, or leave the model out to compute it",
             )
+    for name, told in config.llava_interp.exchange.imported.items():
+        for kind, path in told.model_dump().items():
+            if path and not Path(path).is_file():
+                raise VlmscopeError(
+                    f"The result file {path} is not there.",
+                    where=f"llava_interp.exchange.imported.{name}.{kind}",
+                    instead="a result file of the released code, or leave it out to run the model",
+                )
 
 
 def _incomplete(capture: str, lacking: Iterable[dict[str, str]], who: str) -> VlmscopeError:
