@@ -1,6 +1,11 @@
-"""Does a description fit what a latent's pictures have in common? 1, 0, or -1 where nobody could tell (2.7)."""
+"""Does a description fit what a latent's pictures have in common (2.7), and does a picture show it?
+
+1, 0, or -1 where it could not be told.
+"""
 
 from collections.abc import Sequence
+
+from PIL import Image
 
 from vlmscope.multimodal_sae import explain_text, oracle
 from vlmscope.multimodal_sae.explain import Talker
@@ -8,6 +13,8 @@ from vlmscope.multimodal_sae.explain_shown import Shown
 from vlmscope.multimodal_sae.oracle import Truth
 
 MATCH = "match"
+# Pixels of a side at which objects are looked for.
+LOOK = 64
 
 
 class Match:
@@ -20,6 +27,10 @@ class Match:
         """1 where in most pictures all known words are true of the object that the region covers most."""
         said = oracle.known(text, self.words)
         return int(bool(said) and sum(said <= words for words in self.covered(shown)) > len(shown.images) / 2)
+
+    def shows(self, text: str, image: int, picture: Image.Image) -> int:
+        """1 where all known words are true of one object of the picture."""
+        return int(self.truth.region(image, oracle.known(text, self.words), LOOK) is not None)
 
     def covered(self, shown: Shown) -> Sequence[frozenset[str]]:
         """Words of the object that shares most pixels with each active region; none where no object does."""
@@ -40,3 +51,7 @@ class Asked:
     def judge(self, text: str, shown: Shown) -> int:
         """What it answers."""
         return explain_text.verdict(self.talker.say("", [*shown.masked, explain_text.JUDGE + text], 8))
+
+    def shows(self, text: str, image: int, picture: Image.Image) -> int:
+        """What it answers about the picture as it is."""
+        return explain_text.verdict(self.talker.say("", [picture, explain_text.DETECT + text], 8))

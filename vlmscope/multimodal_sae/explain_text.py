@@ -45,6 +45,7 @@ JUDGE = (
     "The pictures excite one neuron; only the regions in which it fires are bright. Does the description fit what the "
     "bright regions have in common? Answer 1 if it does and 0 if it does not, and nothing else.\n\nDescription: "
 )
+DETECT = "Does the picture show this? Answer 1 if it does and 0 if it does not, and nothing else.\n\nThis: "
 
 
 def label_prompt() -> str:

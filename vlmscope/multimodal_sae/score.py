@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
+from PIL import Image
 
 from vlmscope.metrics.clip_score import clip_score
 from vlmscope.metrics.clip_towers import Towers
@@ -26,7 +27,7 @@ from vlmscope.session import progress
 WEIGHT = 100.0
 MEASURES = (
     *("iou", "iou_undilated", "iou_reference", "iou_random", "iou_shuffled", "ceiling", "activated_pct"),
-    *("clip", "clip_random", "clip_shuffled"),
+    *("clip", "clip_random", "clip_shuffled", "detection", "detection_shuffled"),
 )
 SCORED = {
     **{name: kind for name, kind in LABELS.items() if name != "pictures"},
@@ -41,6 +42,10 @@ class Judge(Protocol):
 
     def judge(self, text: str, shown: Shown) -> int:
         """1, 0, or -1 where it cannot be told."""
+        ...
+
+    def shows(self, text: str, image: int, picture: Image.Image) -> int:
+        """The same, of whether a picture shows what a text names; `image` is its number in the cache."""
         ...
 
 
@@ -113,6 +118,8 @@ class Scorer:
             "clip": float(self.clip.scores(shown.images, text).mean()),
             "clip_random": float(runs["clip"].mean()),
             "clip_shuffled": float(self.clip.scores(shown.images, other).mean()) if other else None,
+            "detection": self.detection(shown, text),
+            "detection_shuffled": self.detection(shown, other) if other else None,
         }
         return Scored(row | found | {"consistency": self.judge.judge(text, shown)}, runs)
 
@@ -120,6 +127,21 @@ class Scorer:
         """Mean IoU of a latent's regions with what a text names."""
         targets = [self.find(image, text) for image in shown.images]
         return iou.average(iou.scored(shown.regions(dilated), targets))
+
+    def detection(self, shown: Shown, text: str) -> float | None:
+        """How often the judge tells pictures with the latent from as many without, by the name alone: 0.5 by chance.
+
+        Mean of both shares of right answers (delphi); None where one side has no clear answer.
+        """
+        fires = self.chooser.cache.pooled(shown.latent)["image"]
+        silent = np.setdiff1d(self.held_out, fires)
+        generator = np.random.default_rng([self.settings["seed"], shown.latent])
+        drawn = generator.choice(silent, min(len(shown.images), len(silent)), replace=False).tolist()
+        shares = []
+        for images, right in ((shown.images, 1), (drawn, 0)):
+            said = [self.judge.shows(text, image, self.chooser.picture(image)) for image in images]
+            shares.append([one == right for one in said if one >= 0])
+        return float(np.mean([np.mean(one) for one in shares])) if all(shares) else None
 
     def random(self, latent: int, text: str) -> dict[str, np.ndarray]:
         """Scores on random pictures of the half: with replacement for masks, without for CLIP, as released."""

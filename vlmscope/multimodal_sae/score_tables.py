@@ -16,7 +16,7 @@ from vlmscope.stats import Draws
 
 TOTAL = "total"
 ROWS = (*explain_text.CONCEPTS, explain_text.OTHER, TOTAL)
-METRICS = ("iou", "iou_undilated", "iou_reference", "clip")
+METRICS = ("iou", "iou_undilated", "iou_reference", "clip", "detection")
 SOURCES = {1: "arXiv 2411.14982v2, Table 1", 2: "arXiv 2411.14982v2, Table 2"}
 # Class -> value, random mean and half-width of its 99 % interval. The order of the four middle rows is that of a
 # running text: a reading, no certainty.

@@ -53,18 +53,19 @@ class Grounded:
 
     @cached_property
     def _models(self) -> tuple[Any, Any, Any, Any]:
-        from transformers import AutoProcessor, GroundingDinoForObjectDetection, SamModel, SamProcessor
+        """Detector, its processor, segmenter, its processor."""
+        import transformers as hf
 
         detector, sam = self.folders
         options = {"local_files_only": True}
-        finder = GroundingDinoForObjectDetection.from_pretrained(detector, use_safetensors=True, **options)
-        cutter = SamModel.from_pretrained(sam, use_safetensors=True, **options)
-        return (
-            finder.to(self.device).eval(),
-            AutoProcessor.from_pretrained(detector, **options),
-            cutter.to(self.device).eval(),
-            SamProcessor.from_pretrained(sam, **options),
-        )
+        # Processors of Pillow: the others need torchvision.
+        words = hf.AutoTokenizer.from_pretrained(detector, **options)
+        look = hf.GroundingDinoProcessor(hf.GroundingDinoImageProcessorPil.from_pretrained(detector, **options), words)
+        cut = hf.SamProcessor(hf.SamImageProcessorPil.from_pretrained(sam, **options))
+        kinds = ((hf.GroundingDinoForObjectDetection, detector), (hf.SamModel, sam))
+        found = [kind.from_pretrained(folder, use_safetensors=True, **options) for kind, folder in kinds]
+        finder, cutter = (one.to(self.device).eval().requires_grad_(False) for one in found)
+        return finder, look, cutter, cut
 
     def find(self, image: int, picture: Image.Image, text: str) -> np.ndarray | None:
         """All candidates of all boxes together."""

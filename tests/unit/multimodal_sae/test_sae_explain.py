@@ -167,6 +167,13 @@ def test_words_are_compared_with_the_object_that_is_covered(truth):
     assert found == [1, 1, 0, 0, 0]
 
 
+def test_a_picture_shows_what_is_true_of_one_object_in_it(truth):
+    found = [Match(truth).shows(text, 1, truth.picture(1)) for text in ("car", "red cars", "dog", "sky")]
+    assert found == [1, 1, 0, 0]
+    echo = Echo("1")
+    assert Asked(echo).shows("red", 0, truth.picture(0)) == 1 and echo.asked[0][1][1].endswith("red")
+
+
 # ---- what is kept -----------------------------------------------------------------------------------------------
 
 
