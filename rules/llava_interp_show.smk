@@ -33,13 +33,8 @@ rule llava_interp_pages:
             ],
         ),
     output:
-        folder=report(
-            directory("results/llava_interp/{model}/lens"),
-            htmlindex="index.html",
-            caption="../report/llava_interp_pages.rst",
-            category="llava-interp",
-            labels={"model": "{model}", "result": "pictures as words"},
-        ),
+        # Pages link to each other: no part of the report, which is one file.
+        folder=directory("results/llava_interp/{model}/lens"),
     log:
         "logs/llava_interp_pages/{model}.log",
     params:

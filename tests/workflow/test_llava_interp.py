@@ -18,6 +18,7 @@ TARGETS = tuple(
         "knockout.svg",
         "lens_hit_rate.csv",
         "lens_hit_rate.svg",
+        "lens",
     )
 )
 # Enough pictures for the tests of section 11, without what is slow and shows nothing here.
@@ -30,6 +31,7 @@ llava_interp:
 """
 ABLATION = {"llava_interp_ablation_tables", "llava_interp_ablation_figure"}
 KNOCKOUT = {"llava_interp_knockout_tables", "llava_interp_knockout_figures"}
+PAGES = {"llava_interp_pages"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,15 @@ def test_records_and_tables_hold_together(followed):
             assert len(group["texts"]) == len(group["vocabulary"])
 
 
+def test_every_shown_picture_has_a_page_and_a_line_of_the_overview(followed):
+    folder = followed.folder / HOME / "lens"
+    with lens_file.opened(followed.folder / HOME / "lens.h5") as file:
+        names = set(file)
+    assert {path.stem for path in folder.glob("*.html")} == names | {"index"} and len(names) == 2
+    overview = (folder / "index.html").read_text(encoding="utf-8")
+    assert all(f'"sample":"{name}"' in overview for name in names)
+
+
 def test_nothing_is_made_twice(followed):
     assert followed.planned(targets=TARGETS) == {}
 
@@ -69,15 +80,16 @@ def test_nothing_is_made_twice(followed):
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("llava_interp.answers=official", ABLATION | KNOCKOUT),
+        ("llava_interp.answers=official", ABLATION | KNOCKOUT | PAGES),
         (
             "llava_interp.mean.most=5",
-            {"llava_interp_mean", "llava_interp_ablate", "llava_interp_vqa"} | ABLATION,
+            {"llava_interp_mean", "llava_interp_ablate", "llava_interp_vqa"} | ABLATION | PAGES,
         ),
-        ("llava_interp.knockout.seed=1", {"llava_interp_knockout"} | KNOCKOUT),
+        ("llava_interp.knockout.seed=1", {"llava_interp_knockout"} | KNOCKOUT | PAGES),
+        ("llava_interp.show.pixels=32", PAGES),
         (
             "llava_interp.lens.twice=true",
-            {"llava_interp_lens", "llava_interp_lens_tables", "llava_interp_lens_figures"},
+            {"llava_interp_lens", "llava_interp_lens_tables", "llava_interp_lens_figures"} | PAGES,
         ),
     ],
 )

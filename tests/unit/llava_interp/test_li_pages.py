@@ -287,6 +287,20 @@ def test_a_word_lights_up_where_its_tokens_are(results, folder, tmp_path):
 
 
 @needs_browser
+def test_answers_without_tokens_outline_them_and_lost_ones_are_told(folder, tmp_path):
+    told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, """
+      const row = all(".says tr").find((one) => one.textContent === "object 1nolost");
+      row.dispatchEvent(new Event("mouseenter")); heard.push(state.marked, row.tabIndex);
+      row.dispatchEvent(new Event("mouseleave")); heard.push(state.marked);
+      heard.push(all(".broad tr").map((one) => [...one.cells].map((cell) => cell.textContent)));
+      heard.push(all(".broad .lost").length);
+    """)  # fmt: skip
+    assert told[:3] == [[1, 4], 0, None]
+    assert told[3] == [["attention blocked", "", "all"], ["none", "cat", ""], ["object \u2192 last", "", "dog"]]
+    assert told[4] == 1
+
+
+@needs_browser
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 1])
 def test_a_browser_s_overlap_is_that_of_the_tables(threshold, results, folder, tmp_path):
     told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, f"""

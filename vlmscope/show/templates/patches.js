@@ -145,11 +145,13 @@ function wanted() {
 
 function said(name, found) {
   const table = made("table", undefined, "says"), top = made("tr"), part = made("div");
+  // An answer that is wrong anyway is not lost.
+  const before = found.find(([condition]) => condition === "none")?.[3];
   top.append(made("th", name), made("th", "answer"), made("th"));
   table.append(top);
   for (const [condition, size, text, ok, which] of found) {
-    const row = made("tr"), verdict = made("td", ok ? "right" : condition === "none" ? "wrong" : "lost", ok ? "" : "lost");
-    row.append(made("td", size === null ? condition : `${condition} ${size}`), made("td", text), verdict);
+    const gone = !ok && before, row = made("tr"), verdict = made("td", ok ? "right" : gone ? "lost" : "wrong", gone ? "lost" : "");
+    row.append(made("td", size === null ? condition : `${condition} ${size}`), made("td", text, "text"), verdict);
     if (which?.length) {
       const show = (on) => () => { state.marked = on ? which : null; paint(); };
       row.tabIndex = 0;
@@ -161,13 +163,33 @@ function said(name, found) {
   return part;
 }
 
+// Rows are sources and targets, columns windows of layers.
+function blocked() {
+  const windows = [...new Set(data.blocked.map((one) => one[2]))].filter(Boolean), groups = new Map();
+  for (const [source, target, ...rest] of data.blocked) {
+    const name = source ? `${source} \u2192 ${target}` : "none";
+    groups.set(name, [...(groups.get(name) ?? []), rest]);
+  }
+  const table = made("table", undefined, "says"), top = made("tr"), part = made("div", undefined, "broad");
+  const before = data.blocked.find(([source]) => !source)?.[4];
+  top.append(...["attention blocked", "", ...windows].map((text) => made("th", text)));
+  table.append(top);
+  for (const [name, found] of groups) {
+    const row = made("tr"), of = (within) => found.find((one) => (one[0] ?? "") === within);
+    row.append(made("td", name), ...["", ...windows].map((within) => made("td", of(within)?.[1] ?? "", before && of(within)?.[2] === false ? "lost" : "")));
+    table.append(row);
+  }
+  part.append(table);
+  return part;
+}
+
 const SETTINGS = { generative: "described", polling: "asked whether it is there", vqa: "asked for it" };
 function answers() {
   const parts = Object.entries(SETTINGS).map(([setting, name]) => [name, data.answers.filter((one) => one[0] === setting).map((one) => one.slice(1))]);
-  const blocked = data.blocked.map(([source, target, within, text, ok]) => [source ? `${source} \u2192 ${target}, ${within}` : "none", null, text, ok]);
-  const found = [...parts, ["attention blocked", blocked]].filter(([, each]) => each.length);
+  const found = parts.filter(([, each]) => each.length);
   at("groups").replaceChildren(...found.map(([name, each]) => said(name, each)));
-  if (!found.length) at("groups").append(made("p", "This picture was not among those that were asked without some tokens.", "faint"));
+  if (data.blocked.length) at("groups").append(blocked());
+  if (!at("groups").children.length) at("groups").append(made("p", "This picture was not among those that were asked without some tokens.", "faint"));
 }
 
 function suggest() {
