@@ -60,8 +60,7 @@ function head() {
 function reach() {
   const row = rows.indexOf(state.position), top = row * HEIGHT, height = lines.clientHeight - 2 * HEIGHT;
   if (row >= 0 && (top < lines.scrollTop || top > lines.scrollTop + height)) lines.scrollTop = Math.max(0, top - height / 2);
-  const cell = at("grid").tHead.rows[0].cells[state.layer + 1], name = 11 * 12;
-  if (!cell) return;
+  const { cells } = at("grid").tHead.rows[0], cell = cells[state.layer + 1], name = cells[0].offsetWidth;
   if (cell.offsetLeft - name < lines.scrollLeft) lines.scrollLeft = Math.max(0, cell.offsetLeft - name - 20);
   else if (cell.offsetLeft + cell.offsetWidth > lines.scrollLeft + lines.clientWidth) lines.scrollLeft = cell.offsetLeft + cell.offsetWidth - lines.clientWidth;
 }
