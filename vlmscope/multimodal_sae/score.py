@@ -7,6 +7,7 @@ on random pictures, the name of another latent, and (in other rows) an autoencod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as remembered
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,8 @@ from vlmscope.session import progress
 
 # Of 100, as torchmetrics has it.
 WEIGHT = 100.0
+# Masks that are held at a time: those of a few latents; at 336 pixels they take half a gigabyte.
+HELD = 4096
 MEASURES = (
     *("iou", "iou_undilated", "iou_reference", "iou_random", "iou_shuffled", "ceiling", "activated_pct"),
     *("clip", "clip_random", "clip_shuffled", "detection", "detection_shuffled"),
@@ -95,7 +98,7 @@ class Scorer:
         self.held_out = np.flatnonzero(chooser.half == 1)
         tokens = int(chooser.cache.ends[-1])
         self.density: Callable[[int], float] = lambda latent: float(chooser.cache.firing[latent]) / tokens
-        self.find = remembered(self._find)
+        self.find = lru_cache(HELD)(self._find)
 
     def of(self, label: Mapping[str, Any], other: str) -> Scored:
         """Scores of one name, `other` being that of another latent; nothing is measured of a refusal."""
