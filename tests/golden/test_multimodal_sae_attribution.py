@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vlmscope.errors import VlmscopeError
 from vlmscope.models import load
-from vlmscope.multimodal_sae import attribution, checkpoint, hooks, states
+from vlmscope.multimodal_sae import attributed, attribution, checkpoint, hooks, states
 from vlmscope.multimodal_sae.sae import Config, SparseCoder
 
 HERE = Path(__file__).parent / "multimodal_sae"
@@ -150,3 +151,36 @@ def test_the_next_latent_takes_the_place_of_the_one_that_is_off(variant):
         token, pre = int(found.token[place]), coder.pre(x)
         pre[:, found.latent[place]] = 0
         torch.testing.assert_close(clean[token] - coder.decode(*coder.select(pre))[token], step, atol=1e-5, rtol=1e-4)
+
+
+def test_answer_and_baseline_are_pieces_of_the_vocabulary_or_the_likeliest_tokens(loaded, inputs):
+    known = loaded.processor.tokenizer.convert_ids_to_tokens([17, 43])
+    assert attributed.tokens(loaded, inputs, *known) == (17, 43)
+    with torch.inference_mode():
+        likely = loaded.model(**inputs).logits[0, -1].topk(3).indices.tolist()
+    assert attributed.tokens(loaded, inputs, "", "") == tuple(likely[:2])
+    first = loaded.processor.tokenizer.convert_ids_to_tokens(likely[0])
+    assert attributed.tokens(loaded, inputs, "", first) == (likely[1], likely[0])
+    with pytest.raises(VlmscopeError, match="vocabulary"):
+        attributed.tokens(loaded, inputs, "no such piece", "")
+
+
+def test_parts_of_a_prompt(loaded, pictured):
+    ids = pictured["input_ids"][0]
+    found = attributed.parts(loaded, ids)
+    image = (ids == loaded.family.image_token(loaded.config)).numpy()
+    np.testing.assert_array_equal(found == "image", image)
+    last = np.flatnonzero(image)[-1]
+    behind = loaded.family.template.rpartition("{prompt}")[2]
+    tail = len(loaded.processor.tokenizer(behind, add_special_tokens=False)["input_ids"])
+    assert (found == "text").sum() == len(ids) - last - 1 - tail > 0
+    assert not (found[: last + 1] == "text").any() and (found[len(ids) - tail :] == "other").all()
+
+
+def test_the_largest_latents_alone_are_looked_at(prompt):
+    told = {"candidates": 5, "mode": "official", "compared": ["atp"], "points": 3}
+    latents, values, effects = attributed.about(prompt, told)
+    sums = np.bincount(prompt.entries.latent.numpy(), prompt.attributed("atp", prompt.latents), 128)
+    assert latents == sorted(np.argsort(-np.abs(sums))[:5].tolist()) and len(effects) == 5
+    assert set(values) == {"official", "atp"}
+    assert not values["official"][~np.isin(prompt.entries.latent.numpy(), latents)].any()

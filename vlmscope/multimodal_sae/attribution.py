@@ -44,6 +44,10 @@ class Entries(NamedTuple):
         """c - q_j at the tokens of the entries, [n, d]; `table` is W_dec."""
         return self.act[:, None] * table[self.latent] - self.spare_act[:, None] * table[self.spare]
 
+    def some(self, places: Tensor | slice) -> "Entries":
+        """Those of some numbers."""
+        return Entries(*(one[places] for one in self))
+
 
 @torch.no_grad()
 def entries(coder: SparseCoder, x: Tensor, refill: bool = True) -> Entries:
@@ -113,12 +117,6 @@ class Prompt:
         """Latents that are active anywhere."""
         return self.entries.latent.unique().tolist()
 
-    @cached_property
-    def steps(self) -> Tensor:
-        """c - q_j at every entry, [n, d]."""
-        with torch.no_grad():
-            return self.entries.steps(self.coder.W_dec)
-
     def of(self, latent: int) -> Tensor:
         """Numbers of a latent's entries."""
         return (self.entries.latent == latent).nonzero().squeeze(1)
@@ -160,8 +158,8 @@ class Prompt:
         """States that are a share of the way from every q_j to c, [latent, T, d]."""
         points = self.clean.repeat(len(latents), 1, 1)
         for row, latent in enumerate(latents):
-            own = self.of(latent)
-            points[row, self.entries.token[own]] -= (1 - share) * self.steps[own]
+            own = self.entries.some(self.of(latent))
+            points[row, own.token] -= (1 - share) * own.steps(self.coder.W_dec)
         return points
 
     def off(self, latents: list[int]) -> np.ndarray:
@@ -185,15 +183,22 @@ class Prompt:
         """Attribution of every entry with the gradient at one share of the way, [n]."""
         found = torch.zeros(len(self.entries.token), device=self.clean.device)
         if share == 1.0:
-            kept = torch.isin(self.entries.latent, torch.tensor(latents, device=found.device))
-            return torch.where(kept, (self.steps * self.plain[1][self.entries.token]).sum(1), found)
+            kept = torch.isin(self.entries.latent, torch.tensor(latents, device=found.device)).nonzero().squeeze(1)
+            for places in kept.split(max(1, sparse.DENSE // self.clean.shape[1])):
+                found[places] = self._products(places, self.plain[1])
+            return found
         for start in range(0, len(latents), self.rows):
             some = latents[start : start + self.rows]
             gradient = self.run(self.between(some, share))[1]
             for row, latent in enumerate(some):
                 own = self.of(latent)
-                found[own] = (self.steps[own] * gradient[row, self.entries.token[own]]).sum(1)
+                found[own] = self._products(own, gradient[row])
         return found
+
+    def _products(self, places: Tensor, gradient: Tensor) -> Tensor:
+        """Products of what entries of some numbers change with the gradient [T, d] at their tokens."""
+        own = self.entries.some(places)
+        return (own.steps(self.coder.W_dec) * gradient[own.token]).sum(1)
 
 
 def _places(mode: Mode, points: int) -> tuple[list[float], list[float]]:
