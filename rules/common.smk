@@ -1,7 +1,7 @@
 # Binds the library's helpers to the configuration; no logic here.
 from snakemake.exceptions import WorkflowError
 
-from vlmscope import layout, targets, workflow as flow
+from vlmscope import checks, layout, targets, workflow as flow
 from vlmscope.config import resolve
 from vlmscope.errors import VlmscopeError
 
@@ -9,7 +9,7 @@ flow.expose(workflow.basedir)
 
 try:
     cfg = resolve(config, where="config.yaml and what was laid over it")
-    layout.check_plan(cfg)
+    checks.check_plan(cfg)
     # The engine knows its targets only after it has read the rules.
     targets.check(sys.argv[1:], cfg)
 except VlmscopeError as error:

@@ -99,9 +99,9 @@ def _sites(chosen: argparse.Namespace) -> str:
 
 
 def _check(chosen: argparse.Namespace) -> str:
-    from vlmscope import config, layout
+    from vlmscope import checks, config
 
-    layout.check_plan(config.overlaid(chosen.file))
+    checks.check_plan(config.overlaid(chosen.file))
     return f"{chosen.file} holds together."
 
 

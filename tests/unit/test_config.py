@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlmscope import config, config_files, layout
+from vlmscope import checks, config, config_files
 from vlmscope.errors import VlmscopeError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,7 +193,7 @@ def test_the_paper_overlay_changes_keys_that_exist():
     # Sizes of xl_vlms.md 3 and 5.
     assert found.datasets["coco"].limit == {"train": 82_783, "val": 5_000}
     assert found.datasets["vqa"].options["subset"] == 5_000 and found.datasets["vqa"].options["seed"] == 0
-    layout.check_plan(found)
+    checks.check_plan(found)
 
 
 def test_equal_values_give_the_same_text_in_every_order():

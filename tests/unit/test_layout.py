@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlmscope import config, layout
+from vlmscope import checks, config, layout
 from vlmscope.errors import VlmscopeError
 
 
@@ -100,8 +100,8 @@ def test_a_recipe_waits_for_the_models_that_it_takes_parts_of():
 
 def test_a_model_that_is_trained_names_a_recipe_of_its_family():
     with pytest.raises(VlmscopeError, match="one of: llava15, llava15-seed1, llava15-seed2"):
-        layout.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="blip"))
-    layout.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="llava15-seed1"))
+        checks.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="blip"))
+    checks.check_plan(changed(models__llava15__source="train", models__llava15__checkpoint="llava15-seed1"))
 
 
 def test_pickles_are_asked_for_only_where_a_release_is_converted():
@@ -194,23 +194,23 @@ def test_what_the_table_says_of_its_data_keeps_the_order_of_the_domains():
 
 
 def test_the_default_plan_holds():
-    layout.check_plan(config.default())
+    checks.check_plan(config.default())
 
 
 def test_a_take_of_some_units_is_not_the_one_that_is_needed():
     takes = [{"site": site} for site in ("mlp_gate", "vision_gate", "projector_gate")]
     takes += [{"site": "mlp_gate", "where": where} for where in ("image", "text")]
-    layout.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
+    checks.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
     takes[1]["units"] = [3, 4]
     with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
-        layout.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
+        checks.check_plan(changed(captures__domain_counts__take=takes, run__mmneuron=["llava"]))
     assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
 
 
 def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
     short = changed(captures__domain_counts__take=[{"site": "mlp_gate"}, {"site": "vision_gate", "keep": "values"}])
     with pytest.raises(VlmscopeError, match=r"'domain_counts' lacks takes.*'llava'") as caught:
-        layout.check_plan(short)
+        checks.check_plan(short)
     assert caught.value.where == "captures.domain_counts.take"
     assert "{site: vision_gate, where: all, keep: counts}" in caught.value.instead
     assert "{site: projector_gate, where: all, keep: counts}" in caught.value.instead
@@ -220,10 +220,10 @@ def test_a_capture_without_a_needed_take_is_told_with_the_lines_to_add():
 
 def test_a_vector_set_needs_the_states_that_its_rule_looks_at():
     final = {"site": "final_norm", "where": "emitting", "keep": "values"}
-    layout.check_plan(changed(captures__answer_states__take=[final]))
+    checks.check_plan(changed(captures__answer_states__take=[final]))
     counts = {**final, "keep": "counts"}
     with pytest.raises(VlmscopeError, match="no take that the vectors of 'answer-yes'") as caught:
-        layout.check_plan(changed(captures__answer_states__take=[counts]))
+        checks.check_plan(changed(captures__answer_states__take=[counts]))
     assert caught.value.where == "captures.answer_states.take"
     assert "- {site: resid_post, where: word, keep: first, words: [yes]}" in caught.value.instead
     whole = {
@@ -234,21 +234,21 @@ def test_a_vector_set_needs_the_states_that_its_rule_looks_at():
         "search": "whole",
     }
     with pytest.raises(VlmscopeError, match="'whole'") as caught:
-        layout.check_plan(changed(xl_vlms__sets__whole=whole))
+        checks.check_plan(changed(xl_vlms__sets__whole=whole))
     assert caught.value.instead == "add\n    - {site: resid_post, where: all, keep: values}"
 
 
 def test_nothing_of_a_benchmark_is_drawn_that_the_world_has_not():
-    layout.check_plan(changed(datasets__safety={"kind": "mm_safetybench", "source": "folder", "root": "here"}))
+    checks.check_plan(changed(datasets__safety={"kind": "mm_safetybench", "source": "folder", "root": "here"}))
     with pytest.raises(VlmscopeError, match="nothing like mm_safetybench") as caught:
-        layout.check_plan(changed(datasets__safety={"kind": "mm_safetybench"}))
+        checks.check_plan(changed(datasets__safety={"kind": "mm_safetybench"}))
     assert caught.value.where == "datasets.safety.source"
 
 
 def test_a_site_that_no_family_has_is_told():
-    layout.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "query_gate"}]}))
+    checks.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "query_gate"}]}))
     with pytest.raises(VlmscopeError, match="No family has a site 'mlp_gates'") as caught:
-        layout.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "mlp_gates"}]}))
+        checks.check_plan(changed(captures__more={"data": ["ad"], "take": [{"site": "mlp_gates"}]}))
     assert caught.value.where == "captures.more.take"
     assert "mlp_gate, " in caught.value.instead
 
@@ -256,14 +256,14 @@ def test_a_site_that_no_family_has_is_told():
 def test_a_dataset_without_answers_to_score_is_no_domain():
     told = {"kind": "sbu", "scenes": {"train": 2, "val": 2}, "splits": {"train": "train", "val": "valid"}}
     with pytest.raises(VlmscopeError, match=r"'captions' \(sbu\) has no answers") as caught:
-        layout.check_plan(
+        checks.check_plan(
             changed(datasets__captions=told, mmneuron__domains=["ad", "captions"], mmneuron__columns=["ad", "captions"])
         )
     assert (caught.value.where, "docvqa" in caught.value.instead) == ("mmneuron.domains", True)
 
 
 def test_a_model_that_is_not_run_needs_no_takes():
-    layout.check_plan(changed(captures__domain_counts__take=[{"site": "resid_post"}], run__mmneuron=[]))
+    checks.check_plan(changed(captures__domain_counts__take=[{"site": "resid_post"}], run__mmneuron=[]))
 
 
 def test_an_unknown_module_of_a_condition_is_told():
@@ -272,24 +272,24 @@ def test_an_unknown_module_of_a_condition_is_told():
         {"name": "all", "label": "All", "modules": ["lang", "qformer"]},
     ]
     with pytest.raises(VlmscopeError, match="'all' masks the module 'qformer'") as caught:
-        layout.check_plan(changed(run__mmneuron=["llava"], mmneuron__conditions={"llava_next": rows}))
+        checks.check_plan(changed(run__mmneuron=["llava"], mmneuron__conditions={"llava_next": rows}))
     assert caught.value.instead == "one of: lang, vision, mmproj"
 
 
 @pytest.mark.parametrize("condition", ["none", "nothing"])
 def test_effects_are_measured_under_a_condition_that_masks(condition):
     with pytest.raises(VlmscopeError, match=f"'{condition}' is no condition") as caught:
-        layout.check_plan(changed(mmneuron__effects__condition=condition))
+        checks.check_plan(changed(mmneuron__effects__condition=condition))
     assert caught.value.instead == "one of: lang, vision, mmproj, all"
 
 
 def test_a_capture_without_what_mm_neurons_reads_is_told_what_it_lacks():
     takes = [{"site": "mlp_gate", "where": "emitting", "keep": "values"}]
     with pytest.raises(VlmscopeError, match="lacks takes that mm_neurons needs") as caught:
-        layout.check_plan(changed(captures__captions__take=takes))
+        checks.check_plan(changed(captures__captions__take=takes))
     assert "{site: mlp_hidden, where: emitting, keep: values}" in caught.value.instead
-    layout.check_plan(changed(captures__captions__take=takes, run__mm_neurons=[]))
-    layout.check_plan(changed(captures__captions__take=takes, mm_neurons__rank__activations=["act_fn"]))
+    checks.check_plan(changed(captures__captions__take=takes, run__mm_neurons=[]))
+    checks.check_plan(changed(captures__captions__take=takes, mm_neurons__rank__activations=["act_fn"]))
 
 
 def test_captions_come_from_the_capture_that_is_named():
