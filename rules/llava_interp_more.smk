@@ -43,7 +43,10 @@ rule llava_interp_tracing:
         settings=settings(
             objects="llava_interp.objects",
             asking="llava_interp.asking",
-            tracing="llava_interp.tracing",
+            images="llava_interp.tracing.images",
+            corrupted="llava_interp.tracing.corrupted",
+            layers="llava_interp.tracing.layers",
+            seed="llava_interp.tracing.seed",
             value="llava_interp.ablation.value",
         ),
         code=code("llava_interp_tracing", "vlmscope.models.{family:model}", lookup=paths.kinds),

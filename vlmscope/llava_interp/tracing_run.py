@@ -21,13 +21,13 @@ def from_files(
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Records `TRACES` of pictures whose untouched answer is right, and the funnel of pictures.
 
-    settings   objects, asking, tracing; value: mean, zero
+    settings   objects, asking; images, corrupted, layers, seed of tracing; value: mean, zero
     """
     average = mean.load(vector, loaded)
     value = None if settings["value"] == "zero" else average
     own = Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
     targets, funnel = ablate.chosen(loaded, samples, settings)
-    asked = [one for one in targets if one.sample.question][: settings["tracing"]["images"]]
+    asked = [one for one in targets if one.sample.question][: settings["images"]]
     records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one)]
     return pl.DataFrame(records, schema=TRACES), funnel | {"with_question": len(asked)}
 
@@ -36,7 +36,7 @@ def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
     asked, word, plain = ablate.question(own, target)
     if not ablate.right(plain):
         return
-    told, grid = own.told["tracing"], prompts.view(own.loaded).grid
+    told, grid = own.told, prompts.view(own.loaded).grid
     lost = range(asked.visual) if told["corrupted"] == "whole" else target.patches
     broken = prompts.next_logits(own.loaded, [(asked, lost)], own.value, 1)[0]
     same = ablate.named(target) | {"grid": grid, "corrupted": told["corrupted"], "layer": None, "patch": None}

@@ -19,7 +19,7 @@ TOLD = {"bootstrap": 50, "seed": 1}
 @pytest.fixture(scope="module")
 def settings():
     told = plain(default())["llava_interp"]
-    return {"objects": told["objects"], "asking": told["asking"], "tracing": told["tracing"] | {"images": 8}}
+    return {"objects": told["objects"], "asking": told["asking"]} | told["tracing"] | {"images": 8}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_the_object_s_patches_give_the_answer_back(shipped, drawn, settings, tmp
     mean.write(
         *mean.vector(shipped, published=(), settings={"folder": "", "most": 12}, batch=16, **files), target=vector
     )
-    told = settings | {"value": "mean", "tracing": settings["tracing"] | {"corrupted": corrupted}}
+    told = settings | {"value": "mean", "corrupted": corrupted}
     records, funnel = tracing_run.from_files(shipped, vector=vector, settings=told, batch=32, **files)
     tables.write(records, tmp_path / "r.parquet", tracing_tables.TRACES)
     assert funnel["with_question"] == 8 >= records["sample"].n_unique() >= 6
