@@ -33,9 +33,10 @@ def learn(values: np.ndarray, labels: np.ndarray, k: int, *, max_iter: int) -> t
     losses: list[float] = []
     for _ in range(max_iter):
         concepts = solve(values, code)
-        code = multiply(values, code, concepts)
-        known = values @ concepts.T
-        losses.append(float(whole - 2 * np.vdot(code, known) + np.vdot(code.T @ code, concepts @ concepts.T)))
+        # All that both the update and the loss take of the samples: the residual itself is never made.
+        known, gram = values @ concepts.T, concepts @ concepts.T
+        code = multiply(code, known, gram)
+        losses.append(float(whole - 2 * np.vdot(code, known) + np.vdot(code.T @ code, gram)))
         if len(losses) > 1 and losses[-2] - losses[-1] < TOLERANCE * losses[-1]:
             break
     concepts = solve(values, code)
@@ -49,9 +50,12 @@ def solve(values: Matrix, code: Matrix) -> Matrix:
     return np.linalg.pinv(code.T @ code, hermitian=True) @ (code.T @ values)
 
 
-def multiply(values: Matrix, code: Matrix, concepts: Matrix) -> Matrix:
-    """Codes after one update; their loss is not higher."""
-    known, gram = values @ concepts.T, concepts @ concepts.T
+def multiply(code: Matrix, known: Matrix, gram: Matrix) -> Matrix:
+    """Codes after one update; their loss is not higher.
+
+    known   Z U' [M, K]
+    gram    U U' [K, K]
+    """
     up = np.maximum(known, 0) + code @ np.maximum(-gram, 0)
     down = np.maximum(-known, 0) + code @ np.maximum(gram, 0)
     return code * np.sqrt(up / np.maximum(down, TINY))

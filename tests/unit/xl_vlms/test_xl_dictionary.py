@@ -145,7 +145,7 @@ def test_one_step_of_semi_nmf_is_the_rule_written_out(values):
             up = sum(max(one, 0) for one in to) + sum(max(-one, 0) for one in among)
             down = sum(max(-one, 0) for one in to) + sum(max(one, 0) for one in among)
             wanted[m, k] = code[m, k] * np.sqrt(up / down)
-    np.testing.assert_allclose(semi_nmf.multiply(values, code, concepts), wanted)
+    np.testing.assert_allclose(semi_nmf.multiply(code, values @ concepts.T, concepts @ concepts.T), wanted)
 
 
 def test_projection_on_semi_nmf_is_non_negative_least_squares(values):
