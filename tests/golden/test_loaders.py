@@ -8,11 +8,12 @@ import pytest
 
 from vlmscope import samples
 from vlmscope.datasets import base
+from vlmscope.mmneuron import metrics
 from vlmscope.models.base import family
 
 HERE = Path(__file__).parent / "mmneuron"
 GOLDEN = json.loads((HERE / "loaders.json").read_text(encoding="utf-8"))
-KINDS = {base.load(kind).DOMAIN: kind for kind in base.kinds()}
+KINDS = {base.load(kind).DOMAIN: kind for kind in metrics.KINDS}
 # The released loader reads the PMC-VQA table twice.
 OPTIONS = {"med": {"official_repeat": True}}
 FOLDERS = {"com": "vqav2"}

@@ -1,5 +1,6 @@
 import logging
 import random
+import re
 import subprocess
 import sys
 import warnings
@@ -129,7 +130,7 @@ def test_a_model_that_insists_on_a_gpu_does_not_fall_back(monkeypatch, gpus, sai
 
 def test_every_job_with_a_model_asks_for_both_the_gpus_and_the_setting():
     jobs = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "models.load" in path.read_text()]
-    loading = [path.name for path in jobs if "load(snakemake.input.model" in path.read_text()]
+    loading = [path.name for path in jobs if re.search(r"load\((snakemake\.input|read)\.model", path.read_text())]
     both = "device(snakemake.resources.gpu, snakemake.resources.device)"
     assert "capture_shard.py" in loading
     assert loading == [path.name for path in jobs if both in path.read_text()]

@@ -19,7 +19,7 @@ from vlmscope.store import files
 
 WEIGHTS = Path(__file__).parents[3] / "weights"
 MODELS = default().models
-EMBEDDED = [name for name in MODELS if name != "clip"]
+EMBEDDED = [name for name, one in MODELS.items() if one.source == "folder" and name != "clip"]
 
 
 @pytest.fixture(scope="module")
