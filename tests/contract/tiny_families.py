@@ -219,8 +219,7 @@ def qwen(words: Any, kind: str, vision: dict[str, Any]) -> tuple[Any, Any]:
         vision_start_token_id=image_id(words, "<|vision_start|>"),
         vision_end_token_id=image_id(words, "<|vision_end|>"),
     )
-    # The library's default is one dictionary for all processors, which others change by their pixel limits.
-    return config, transformers.Qwen2VLImageProcessorPil(size={"shortest_edge": 56**2, "longest_edge": 28**2 * 1280})
+    return config, transformers.Qwen2VLImageProcessorPil()
 
 
 def qwen2_vl(words: Any) -> tuple[Any, Any]:

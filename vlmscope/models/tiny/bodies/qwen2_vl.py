@@ -46,10 +46,9 @@ def pictures() -> Any:
     """All pictures scaled to 64 px."""
     from transformers import Qwen2VLImageProcessorPil
 
-    area = SIZE * SIZE
-    return Qwen2VLImageProcessorPil(
-        patch_size=PATCH, merge_size=2, temporal_patch_size=2, min_pixels=area, max_pixels=area
-    )
+    # As `size`: the library writes `min_pixels` into one dictionary that all processors share.
+    area = {"shortest_edge": SIZE * SIZE, "longest_edge": SIZE * SIZE}
+    return Qwen2VLImageProcessorPil(patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=area)
 
 
 def look(model: nn.Module, shown: Tensors) -> Tensor:
