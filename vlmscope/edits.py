@@ -72,8 +72,16 @@ def _without_columns(module: torch.nn.Module, members: Sequence[int]) -> Iterato
 @contextlib.contextmanager
 def _without_input(module: torch.nn.Module, members: Sequence[int]) -> Iterator[None]:
     """Wraps `forward`, which runs after every hook on the input: captures see the units before the cut."""
-    whole, cut, own = module.forward, _silence(list(members)), vars(module).get("forward")
-    module.forward = lambda value: whole(cut(value))
+    whole, cut = module.forward, _silence(list(members))
+    with instead(module, lambda value: whole(cut(value))):
+        yield
+
+
+@contextlib.contextmanager
+def instead(module: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Another `forward` of a module for a while; one that stands on the module itself comes back afterwards."""
+    own = vars(module).get("forward")
+    module.forward = forward
     try:
         yield
     finally:

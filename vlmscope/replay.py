@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vlmscope.capture import taps
+from vlmscope.edits import instead
 from vlmscope.models.load import Loaded
 
 # Inputs that only the vision tower and what puts its output in place look at.
@@ -83,7 +84,7 @@ def _recalled(
     module: torch.nn.Module, known: Prefix, number: int, state: Tensor | None, samples: Sequence[int]
 ) -> Iterator[None]:
     """One block that puts its keys and values into the cache, and gives its output or, below the last, its input."""
-    whole, own = module.forward, vars(module).get("forward")
+    whole = module.forward
     layer, length = known.cache.layers[number], known.inputs["input_ids"].shape[1]
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -93,10 +94,5 @@ def _recalled(
         kwargs["past_key_values"].update(layer.keys[index], layer.values[index], number)
         return hidden_states if state is None else state[index.to(state.device)]
 
-    module.forward = forward
-    try:
+    with instead(module, forward):
         yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own

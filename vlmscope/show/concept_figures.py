@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.show import style
-from vlmscope.show.figures import save_all
+from vlmscope.show.figures import legend, save_all
 
 Target = str | Path
 METRICS = {"CS": "CLIPScore", "BS": "BERTScore F1"}
@@ -38,7 +38,7 @@ def grounded(table: pl.DataFrame, title: str, *targets: Target) -> None:
                 axis.plot([left] * len(values), values, "k.", markersize=3)
         axis.set_xticks(range(len(tokens)), tokens)
         axis.set_title(METRICS[metric])
-    _legend(figure, axes)
+    legend(figure, axes)
     save_all(figure, *targets)
 
 
@@ -65,7 +65,7 @@ def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
     axis.set_ylabel("CLIPScore of words")
     axis.set_ylim(bottom=0)
     axis.set_title(title)
-    _legend(figure, axes)
+    legend(figure, axes)
     save_all(figure, *targets)
 
 
@@ -92,14 +92,5 @@ def recon(table: pl.DataFrame, title: str, *targets: Target) -> None:
         axis.set_xlabel("concepts, K")
         axis.set_ylim(bottom=0)
     axes[0, 0].set_ylabel("held-out error")
-    _legend(figure, axes)
+    legend(figure, axes)
     save_all(figure, *targets)
-
-
-def _legend(figure: Any, axes: Any) -> None:
-    labels: dict[str, Any] = {}
-    for axis in axes.flat:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            labels.setdefault(label, handle)
-    if labels:
-        figure.legend(list(labels.values()), list(labels), ncols=min(6, len(labels)), loc="outside lower center")

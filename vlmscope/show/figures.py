@@ -39,6 +39,16 @@ def _bars(axis: Any, table: pl.DataFrame, value: str, title: str) -> None:
     axis.set_title(title)
 
 
+def legend(figure: Any, axes: Any) -> None:
+    """One legend below all axes, each label once, in the order of their first."""
+    labels: dict[str, Any] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    if labels:
+        figure.legend(list(labels.values()), list(labels), ncols=min(6, len(labels)), loc="outside lower center")
+
+
 def save_all(figure: Any, *targets: str | Path) -> None:
     """Write a figure in several formats."""
     for target in targets:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.show import style
-from vlmscope.show.figures import save_all
+from vlmscope.show.figures import legend, save_all
 
 Target = str | Path
 ACTIVATIONS = {"act_fn": "after SiLU", "down_proj_input": "input of down projection"}
@@ -105,12 +105,7 @@ def _panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
 
 
 def _finish(figure: Any, axes: Any, targets: Sequence[Target]) -> None:
-    labels: dict[str, Any] = {}
-    for axis in axes.flat:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            labels.setdefault(label, handle)
-    if labels:
-        figure.legend(list(labels.values()), list(labels), ncols=min(6, len(labels)), loc="outside lower center")
+    legend(figure, axes)
     save_all(figure, *targets)
 
 
