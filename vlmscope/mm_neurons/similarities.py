@@ -8,7 +8,6 @@ table that it feeds: it takes the model's own input embeddings of single tokens 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +16,10 @@ import polars as pl
 from vlmscope.metrics import similarity
 from vlmscope.metrics.encoders import Contextual, OneLogit, Single, Source
 from vlmscope.mm_neurons import sets
-from vlmscope.mm_neurons import words as decoding
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, SIMILARITIES
 from vlmscope.mm_neurons.semantic import REFERENCES, SCORES, scorers
-from vlmscope.models.base import family
-from vlmscope.models.load import model_class, slim_imports
-from vlmscope.store import files, tables
-from vlmscope.store.weights import Weights
+from vlmscope.models import written
+from vlmscope.store import tables
 
 log = logging.getLogger(__name__)
 
@@ -144,15 +140,11 @@ def table(pairs: pl.DataFrame, known: pl.DataFrame, scores: Scorers) -> pl.DataF
 
 def stand_in(model: str) -> tuple[Single, Callable[[str], list[int]]]:
     """Input embeddings of a model's checkpoint as an encoder, and its tokenizer: text -> numbers of tokens."""
-    about = files.read_json(model)
-    folder, kind = Path(about["folder"]), family(about["family"])
-    slim_imports()
-    config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
-    tokenizer = kind.processor(folder, config).tokenizer
+    kind, _, tokenizer, weights = written.opened(model, whose="captions", where="run.mm_neurons")
     # Embeddings lie beside the final norm; where they have another name the head's rows serve.
     place = kind.norm.rpartition(".")[0] + ".embed_tokens"
-    vectors = Weights(folder, about["dtype"]).read(place, kind.head).float().numpy()
-    texts = decoding.texts(tokenizer, min(len(vectors), tokenizer.vocab_size))
+    vectors = weights.read(place, kind.head).float().numpy()
+    texts = written.texts(tokenizer, min(len(vectors), tokenizer.vocab_size))
 
     def inside(text: str) -> list[int]:
         """Tokens of a text behind a word: at the beginning of a text the first may be another one."""

@@ -6,20 +6,16 @@ Only one layer's weights and a block of projections are there at a time: the who
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import scores
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
-from vlmscope.models.base import Family, family
-from vlmscope.models.load import model_class, slim_imports
+from vlmscope.models import written
+from vlmscope.models.base import Family
 from vlmscope.session import progress
-from vlmscope.store import files
 from vlmscope.store.weights import Weights
 
 log = logging.getLogger(__name__)
@@ -76,29 +72,13 @@ def table(
     return pl.concat(parts)
 
 
-def texts(tokenizer: Any, vocabulary: int) -> list[str]:
-    """Each token decoded alone; special ones give an empty text."""
-    return [tokenizer.decode([token], skip_special_tokens=True) for token in range(vocabulary)]
-
-
 def from_files(model: str, *, decode_k: int, fold_norm: bool) -> pl.DataFrame:
     """The table of a model's checkpoint; the model itself is not loaded.
 
     model   its manifest
     """
-    about = files.read_json(model)
-    folder, kind = Path(about["folder"]), family(about["family"])
-    if not kind.head:
-        raise VlmscopeError(
-            f"The family {kind.name} writes no text, so its neurons have no words.",
-            where="run.mm_neurons",
-            instead="a model with a language decoder",
-        )
-    slim_imports()
-    config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
-    tokenizer = kind.processor(folder, config).tokenizer
-    weights = Weights(folder, about["dtype"])
+    kind, config, tokenizer, weights = written.opened(model, whose="neurons", where="run.mm_neurons")
     layers, vocabulary = kind.site("mlp_hidden").layers(config), tokenizer.vocab_size
     log.info("%d layers, %d tokens; norm folded: %s", layers, vocabulary, fold_norm)
-    names = texts(tokenizer, vocabulary)
+    names = written.texts(tokenizer, vocabulary)
     return table(weights, kind, layers, vocabulary, names, k=decode_k, fold_norm=fold_norm)

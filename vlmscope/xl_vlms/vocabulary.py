@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmscope.errors import VlmscopeError
-from vlmscope.models.base import family
-from vlmscope.store import files, hdf5
+from vlmscope.store import hdf5
 
 log = logging.getLogger(__name__)
 
@@ -41,31 +39,15 @@ def load(model: str | Path) -> Vocabulary:
 
     model   its manifest
     """
-    from vlmscope.models.load import model_class, slim_imports
-    from vlmscope.store.weights import Weights
+    from vlmscope.models import written
 
-    about = files.read_json(model)
-    folder, kind = Path(about["folder"]), family(about["family"])
-    if not kind.head:
-        raise VlmscopeError(
-            f"The family {kind.name} writes no text, so its states have no words.",
-            where="run.xl_vlms",
-            instead="a model with a language decoder",
-        )
-    slim_imports()
-    config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
-    tokenizer, weights = kind.processor(folder, config).tokenizer, Weights(folder, about["dtype"])
+    kind, _, tokenizer, weights = written.opened(model, whose="states", where="run.xl_vlms")
     # A tied head is that of the embeddings, which lie beside the final norm.
     rows = weights.read(kind.head, kind.norm.rpartition(".")[0] + ".embed_tokens").float().numpy()
     gain = weights.read(kind.norm).float().numpy() + np.float32(kind.norm_offset)
-    pieces = texts(tokenizer, min(len(rows), len(tokenizer)))
+    pieces = written.texts(tokenizer, min(len(rows), len(tokenizer)))
     log.info("%d tokens of %d units", len(pieces), rows.shape[1])
     return Vocabulary(rows[: len(pieces)], gain, pieces)
-
-
-def texts(tokenizer: Any, count: int) -> list[str]:
-    """Each of the first tokens decoded alone; special ones give an empty text."""
-    return [tokenizer.decode([token], skip_special_tokens=True) for token in range(count)]
 
 
 def write(found: Vocabulary, target: str | Path, recipe: dict[str, Any]) -> None:

@@ -1,0 +1,42 @@
+"""What a checkpoint writes with: its tokenizer and its weights, without the model."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vlmscope.errors import VlmscopeError
+from vlmscope.models.base import Family, ModelConfig, family
+from vlmscope.models.load import model_class, slim_imports
+from vlmscope.store import files
+from vlmscope.store.weights import Weights
+
+
+class Written(NamedTuple):
+    """Parts of a checkpoint that words are made of."""
+
+    kind: Family
+    config: ModelConfig
+    tokenizer: Any
+    weights: Weights
+
+
+def opened(model: str | Path, *, whose: str, where: str) -> Written:
+    """The parts behind a manifest; the model itself is not loaded.
+
+    whose, where   for a family that writes no text: what has no words then, and the setting that names the model
+    """
+    about = files.read_json(model)
+    folder, kind = Path(about["folder"]), family(about["family"])
+    if not kind.head:
+        raise VlmscopeError(
+            f"The family {kind.name} writes no text, so its {whose} have no words.",
+            where=where,
+            instead="a model with a language decoder",
+        )
+    slim_imports()
+    config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
+    return Written(kind, config, kind.processor(folder, config).tokenizer, Weights(folder, about["dtype"]))
+
+
+def texts(tokenizer: Any, count: int) -> list[str]:
+    """Each of the first tokens decoded alone; special ones give an empty text."""
+    return [tokenizer.decode([token], skip_special_tokens=True) for token in range(count)]
