@@ -1,21 +1,18 @@
 """Caches, example pictures and masks against the official code (golden README: cache_examples.npz)."""
 
-import json
 from itertools import pairwise
-from pathlib import Path
 
+import golden_sae
 import numpy as np
 import pytest
 import torch
+from golden_sae import HERE, HOOK
 from PIL import Image
 from safetensors.numpy import load_file
 
-from vlmscope.models import load
-from vlmscope.multimodal_sae import cache, cache_files, checkpoint, examples, hooks, states
+from vlmscope.multimodal_sae import cache, cache_files, examples, hooks, states
 from vlmscope.samples import Sample
 
-HERE = Path(__file__).parent / "multimodal_sae"
-HOOK = "model.layers.2"
 NUMBERS = (0, 1, 3)
 
 
@@ -27,15 +24,12 @@ def golden():
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    told = {"family": "llava_next", "checkpoint": "tiny", "revision": "", "dtype": "float32", "quantize": "none"}
-    manifest = tmp_path_factory.mktemp("model") / "model.json"
-    manifest.write_text(json.dumps(load.describe(HERE / "tiny_llava", told | {"attention": "auto"})))
-    return load.load(manifest)
+    return golden_sae.model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def coder():
-    return checkpoint.read(HERE / "tiny_sae" / HOOK)
+    return golden_sae.coder()
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,16 @@
 """Steering against the official code (golden README: steering_fp32.npz), and what must hold for every clamp."""
 
-import json
-from pathlib import Path
-
+import golden_sae
 import numpy as np
 import pytest
 import torch
+from golden_sae import HERE, HOOK
 from PIL import Image
 
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.models import load
-from vlmscope.multimodal_sae import checkpoint, hooks, states, steer
+from vlmscope.multimodal_sae import hooks, states, steer
 from vlmscope.multimodal_sae.steer import Clamp
-
-HERE = Path(__file__).parent / "multimodal_sae"
-HOOK = "model.layers.2"
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +21,12 @@ def golden():
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    told = {"family": "llava_next", "checkpoint": "tiny", "revision": "", "dtype": "float32", "quantize": "none"}
-    manifest = tmp_path_factory.mktemp("model") / "model.json"
-    manifest.write_text(json.dumps(load.describe(HERE / "tiny_llava", told | {"attention": "auto"})))
-    return load.load(manifest)
+    return golden_sae.model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def coder():
-    return checkpoint.read(HERE / "tiny_sae" / HOOK).requires_grad_(False)
+    return golden_sae.coder().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

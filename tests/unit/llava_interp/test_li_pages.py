@@ -5,11 +5,11 @@ import html
 import json
 import re
 import shutil
-import subprocess
 
 import li_page_results
 import numpy as np
 import pytest
+from browser import browsed, needs_browser
 from li_page_results import FIRST, GRID, HOSTILE, LAYERS, PATCHES, POSITIONS, SAMPLES, TOLD, WORDS, K
 
 from vlmscope.errors import VlmscopeError
@@ -163,19 +163,7 @@ def test_a_page_beyond_its_size_is_refused(results, tmp_path, monkeypatch):
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
 
-needs_browser = pytest.mark.skipif(
-    not shutil.which("chromium"), reason="chromium is not installed: pages are not run in a browser"
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync", "--headless", "--window-size=1200,1200", "--dump-dom"]
-
-
-def browsed(path, profile, *more, at=""):
-    """The page's document after its script has run."""
-    return subprocess.run(
-        ["chromium", *QUIET, *more, f"--user-data-dir={profile}", path.as_uri() + at],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
+WIDE = "--window-size=1200,1200"
 
 
 def asked(path, tmp_path, script, at=""):
@@ -190,7 +178,7 @@ def asked(path, tmp_path, script, at=""):
       %s
       document.body.replaceChildren(made("pre", JSON.stringify(heard)));</script>"""
     (tmp_path / path.name).write_text(text.replace("</body>", ask % script + "</body>"), encoding="utf-8")
-    found = browsed(tmp_path / path.name, tmp_path / "chromium", at=at)
+    found = browsed(tmp_path / path.name, tmp_path / "chromium", WIDE, at=at)
     return heard(found)
 
 
@@ -209,7 +197,7 @@ def texts_at(results, layer, position):
 
 @needs_browser
 def test_a_browser_draws_the_page_under_its_own_policy(folder, tmp_path):
-    found = browsed(folder / f"{SAMPLES[0]}.html", tmp_path / "chromium")
+    found = browsed(folder / f"{SAMPLES[0]}.html", tmp_path / "chromium", WIDE)
     body = found.split('<script type="application/json"')[0]
     assert "&lt;image&gt; 0,0" in body and "&lt;s&gt;" in body
     assert "<title>gone" not in found and body.count("<script") == 0
@@ -365,7 +353,7 @@ def test_thousands_of_pictures_are_a_few_lines_in_the_document(folder, tmp_path)
 def test_two_models_stand_side_by_side_and_follow_each_other(folder, results, tmp_path):
     files_of(folder, results)
     more = ["--allow-file-access-from-files", "--virtual-time-budget=3000"]
-    found = browsed(folder.parents[1] / "compare.html", tmp_path / "chromium", *more)
+    found = browsed(folder.parents[1] / "compare.html", tmp_path / "chromium", WIDE, *more)
     frames = re.findall(r'<iframe[^>]* src="([^"]*)"', found)
     assert len(frames) == 2 and all(one.startswith(f"m/lens/{SAMPLES[0]}.html#layer=3") for one in frames)
     told = asked_beside(folder, tmp_path)
@@ -390,5 +378,5 @@ def asked_beside(folder, tmp_path):
     text = (home / "compare.html").read_text(encoding="utf-8")
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     (home / "compare.html").write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    found = browsed(home / "compare.html", tmp_path / "chromium")
+    found = browsed(home / "compare.html", tmp_path / "chromium", WIDE)
     return heard(found)

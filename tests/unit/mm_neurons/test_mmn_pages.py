@@ -3,12 +3,11 @@
 import base64
 import json
 import re
-import shutil
-import subprocess
 
 import mmn_results
 import numpy as np
 import pytest
+from browser import browsed, needs_browser
 from mmn_results import ACTIVATIONS, TEXTS, UNITS
 
 from vlmscope.errors import VlmscopeError
@@ -185,20 +184,6 @@ def test_a_page_beyond_its_size_names_the_settings(name, results, shown, tmp_pat
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
-
-needs_browser = pytest.mark.skipif(
-    not shutil.which("chromium"), reason="chromium is not installed: pages are not run in a browser"
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync", "--headless", "--dump-dom"]
-
-
-def browsed(path, folder):
-    """The page's document after its script has run."""
-    return subprocess.run(
-        ["chromium", *QUIET, f"--user-data-dir={folder}", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
 
 
 @needs_browser

@@ -2,12 +2,11 @@
 
 import json
 import re
-import shutil
-import subprocess
 
 import polars as pl
 import pytest
 import xl_page_results
+from browser import browsed, needs_browser
 from PIL import Image
 from xl_page_results import HOSTILE, SETTINGS, VECTORS
 
@@ -277,20 +276,6 @@ def test_the_figure_of_a_dictionary_draws_any_word_and_needs_a_picture(results, 
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
-
-needs_browser = pytest.mark.skipif(
-    not shutil.which("chromium"), reason="chromium is not installed: pages are not run in a browser"
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync", "--headless", "--dump-dom"]
-
-
-def browsed(path, folder):
-    """The page's document after its script has run."""
-    return subprocess.run(
-        ["chromium", *QUIET, f"--user-data-dir={folder}", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
 
 
 def asked(results, name, tmp_path, script):
