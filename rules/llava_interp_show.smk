@@ -1,9 +1,10 @@
 # llava-interp: pages for people - pictures with what the vocabulary says of their patches, an overview, a comparison.
 #
-# NEEDS     lens.h5, records/{lens,lens_maps,ablation,vqa,knockout}.parquet
-# MAKES     results/llava_interp/{model}/lens/index.html, SAMPLE.html   overview, and a page per picture
+# NEEDS     results/models/{model}/model.json, lens.h5, records/{lens,lens_maps,ablation,vqa,knockout}.parquet
+# MAKES     results/llava_interp/{model}/views.h5                       attention, entropy, other lenses of those pictures
+#           results/llava_interp/{model}/lens/index.html, SAMPLE.html   overview, and a page per picture
 #           results/llava_interp/compare.html                           pages of all configured models side by side
-# SETTINGS  llava_interp.show, llava_interp.lens.threshold, llava_interp.answers, llava_interp.synonyms
+# SETTINGS  llava_interp.show, llava_interp.views, llava_interp.lens.threshold, llava_interp.answers, llava_interp.synonyms
 
 patch_templates = os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}")
 patch_parts = ["base.html", "page.css", "neurons.css", "patches.css", "page.js"]
@@ -16,10 +17,38 @@ rule llava_interp_look:
         "results/llava_interp/compare.html",
 
 
+rule llava_interp_views:
+    """What states of the shown pictures tell beside the lens: attention, entropy, other lenses."""
+    input:
+        **seen,
+        model="results/models/{model}/model.json",
+        shown="results/llava_interp/{model}/lens.h5",
+        maps=paths.affine_lens,
+    output:
+        views="results/llava_interp/{model}/views.h5",
+    log:
+        "logs/llava_interp_views/{model}.log",
+    benchmark:
+        "benchmarks/llava_interp_views/{model}.tsv"
+    params:
+        settings=settings(
+            asking="llava_interp.asking", question="llava_interp.lens.question", views="llava_interp.views"
+        ),
+        code=code("llava_interp_views", "vlmscope.models.{family:model}", lookup=paths.kinds),
+    threads: resources.threads(paper=8)
+    resources:
+        **gpu(minutes=60, batch=8),
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/llava_interp_views.py"
+
+
 rule llava_interp_pages:
     """What the vocabulary says of every patch, picture by picture."""
     input:
         shown="results/llava_interp/{model}/lens.h5",
+        views="results/llava_interp/{model}/views.h5",
         hits="results/llava_interp/{model}/records/lens.parquet",
         maps="results/llava_interp/{model}/records/lens_maps.parquet",
         ablation="results/llava_interp/{model}/records/ablation.parquet",
@@ -28,7 +57,7 @@ rule llava_interp_pages:
         templates=expand(
             patch_templates,
             file=[
-                *("patches.html", "patches.js", "patches_data.js", "patches_views.js"),
+                *("patches.html", "patches.js", "patches_data.js", "patches_views.js", "patches_looks.js"),
                 *("patches_index.html", "patches_index.js", *patch_parts),
             ],
         ),

@@ -7,6 +7,7 @@ from vlmscope.show import patch_pages
 with logged(snakemake.log[0]):
     found = pages.from_files(
         shown=snakemake.input.shown,
+        views=snakemake.input.views,
         hits=snakemake.input.hits,
         maps=snakemake.input.maps,
         ablation=snakemake.input.ablation,

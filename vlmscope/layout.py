@@ -149,6 +149,11 @@ class Paths:
         imported = self.config.llava_interp.mean.imported
         return [imported[wildcards.model]] if wildcards.model in imported else []
 
+    def affine_lens(self, wildcards: Wildcards) -> list[str]:
+        """The fitted maps of a model's layers, where pages show that lens."""
+        wanted = "affine" in self.config.llava_interp.views.lenses
+        return [f"results/llava_interp/{wildcards.model}/lens_tuned.safetensors"] if wanted else []
+
     def masked_conditions(self, wildcards: Wildcards) -> str:
         """Condition name -> modules, without labels, as canonical JSON: a new label rewrites the table only."""
         rows = self.config.mmneuron.conditions[self.config.models[wildcards.model].family]

@@ -1,18 +1,13 @@
-"""What the pages of the lens show of a picture: tokens of every layer, answers without some tokens, an overview.
+"""What the pages of the lens show of a picture: tokens of every layer, answers without some tokens, an overview."""
 
-Arrays travel as base64 of little-endian numbers of two or four bytes; probabilities in steps of 1 / 65,535.
-"""
-
-import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablation_tables, lens_file
+from vlmscope.llava_interp import ablation_tables, lens_file, page_arrays, views_file
 from vlmscope.llava_interp.schemas import HITS, KNOCKOUTS, RECORDS, SEGMENTATION
 from vlmscope.store import tables
 
@@ -50,7 +45,7 @@ class Records(NamedTuple):
 
 
 def from_files(
-    *, shown: str, hits: str, maps: str, ablation: str, vqa: str, knockout: str, told: Values
+    *, shown: str, views: str, hits: str, maps: str, ablation: str, vqa: str, knockout: str, told: Values
 ) -> Iterator[Shown]:
     """The first pictures of the file of lenses, one after the other.
 
@@ -62,13 +57,13 @@ def from_files(
     ]
     every = Records(tables.read(hits, HITS), tables.read(maps, SEGMENTATION), *judged)
     counted = {setting: set(ablation_tables.kept(every.answered, setting)) for setting in ablation_tables.SETTINGS}
-    with lens_file.opened(shown) as file:
+    with lens_file.opened(shown) as file, views_file.opened(views) as more:
         names = list(file)[: told["pages"]]
         for place, name in enumerate(names):
             own, group = every.of(_checked(name, shown)), file[name]
             told_of = {"sample": name, "class": str(group.attrs["class"]), "threshold": told["threshold"]}
             beside = {"before": names[place - 1] if place else None, "after": (names[place + 1 :] or [None])[0]}
-            data = told_of | beside | packed(group) | _answers(own)
+            data = told_of | beside | page_arrays.packed(group, more[name]) | _answers(own)
             yield Shown(data, group["picture"][()].tobytes(), _row(data, own, counted))
 
 
@@ -88,36 +83,6 @@ def compared(
             layers = max((len(file[name]["tokens"]) for name in names), default=0)
         found.append({"label": labels[model], "layers": layers, "folder": f"{model}/lens", "samples": samples})
     return found
-
-
-def packed(group: Any) -> dict[str, Any]:
-    """Arrays of one picture in the file of lenses as its page has them; `array` tells how to read them.
-
-    texts   one per id of `vocabulary`; prompt: one per position
-    """
-    layers, positions, k = group["tokens"].shape
-    arrays = {name: array(group[name][()]) for name in ("tokens", "probs", "share", "rank", "vocabulary")}
-    return arrays | {
-        "layers": layers,
-        "positions": positions,
-        "k": k,
-        "grid": int(group.attrs["grid"]),
-        "first": int(group.attrs["first"]),
-        "texts": _texts(group["texts"]),
-        "prompt": _texts(group["prompt"]),
-        "patches": group["patches"][()].tolist(),
-        "norms": [round(float(one), 2) for one in group["norms"][()]],
-    }
-
-
-def array(values: np.ndarray) -> dict[str, Any]:
-    """Whole numbers from 0 up in as few bytes as they need: `bytes` of each, `values` as base64."""
-    size = 2 if values.max(initial=0) < 1 << 16 else 4
-    return {"bytes": size, "values": base64.b64encode(values.astype(f"<u{size}").tobytes()).decode()}
-
-
-def _texts(dataset: Any) -> list[str]:
-    return [str(one) for one in dataset.asstr()[()]]
 
 
 def _checked(name: str, where: str) -> str:

@@ -9,28 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from vlmscope import lens, sweep
 from vlmscope.capture import taps
+from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp.prompts import Asked
 from vlmscope.models.load import Loaded
 
 
 @torch.inference_mode()
-def states(loaded: Loaded, asked: Asked) -> Tensor:
-    """States at the visual positions of every layer, raw, [L + 1, V, d]."""
+def states(loaded: Loaded, asked: Asked, whole: bool = False) -> Tensor:
+    """States at the visual positions of every layer, raw, [L + 1, V, d]; at all positions of the prompt: whole."""
     found: dict[int, Tensor] = {}
     site = loaded.family.site("resid_post")
-    depth = site.layers(loaded.config)
+    depth, places = site.layers(loaded.config), slice(None) if whole else slice(asked.first, asked.end)
 
     def see(layer: int, value: Tensor) -> None:
-        found[layer] = value[0, asked.first : asked.end].to(asked.embeds.device)
+        found[layer] = value[0, places].to(asked.embeds.device)
 
     with taps.reading(loaded, site, range(depth), see):
         flags = sweep.flags(loaded, asked.ids[None])
         sweep.decoder(loaded)(inputs_embeds=asked.embeds[None], use_cache=False, logits_to_keep=1, **flags)
-    return torch.stack([asked.embeds[asked.first : asked.end], *(found[layer] for layer in range(depth))])
+    return torch.stack([asked.embeds[places], *(found[layer] for layer in range(depth))])
 
 
 @dataclass
@@ -127,3 +129,14 @@ def best(loaded: Loaded, found: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]
 def tensors(maps: Maps) -> dict[str, Tensor]:
     """As they go into a file."""
     return {"weight": maps.weight.cpu().contiguous(), "bias": maps.bias.cpu().contiguous()}
+
+
+def load(path: str, loaded: Loaded) -> Maps:
+    """The maps of a model, refused where they are another model's."""
+    with safe_open(path, framework="pt") as file:
+        weight, bias, about = file.get_tensor("weight"), file.get_tensor("bias"), file.metadata() or {}
+    if about.get("fingerprint") != loaded.about["fingerprint"]:
+        raise VlmscopeError(
+            "The affine lens is another model's.", where=path, instead="delete it and run snakemake again"
+        )
+    return Maps(weight.to(loaded.device), bias.to(loaded.device))

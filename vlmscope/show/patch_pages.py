@@ -19,7 +19,7 @@ MOST_BYTES = 2_000_000
 MOST_OVERVIEW = 40_000_000
 # Pictures that take more are sent as JPEG.
 MOST_PNG = 120_000
-PARTS = ("page.js", "patches_data.js", "patches_views.js", "patches.js")
+PARTS = ("page.js", "patches_data.js", "patches_views.js", "patches_looks.js", "patches.js")
 
 
 def write(
@@ -81,7 +81,7 @@ def _picture(data: Mapping[str, Any], image: Image.Image, label: str, scale: str
         f"{data['sample']}: visual tokens of {label} as words",
         scale,
         target,
-        "a smaller llava_interp.lens.k",
+        "smaller llava_interp.lens.k, llava_interp.views.k, queries and heads",
     )
 
 

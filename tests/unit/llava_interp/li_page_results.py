@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from vlmscope.llava_interp import lens_file, lens_scores
+from vlmscope.llava_interp import lens_file, lens_scores, views_file
 from vlmscope.llava_interp.schemas import HITS, KNOCKOUTS, RECORDS, SEGMENTATION
 from vlmscope.store import tables
 
@@ -45,7 +45,8 @@ class Results:
     def named(self):
         """Arguments of `pages.from_files` but its settings."""
         names = ("hits", "maps", "ablation", "vqa", "knockout")
-        return {"shown": str(self.folder / "lens.h5")} | {name: str(self.folder / f"{name}.parquet") for name in names}
+        files = {"shown": str(self.folder / "lens.h5"), "views": str(self.folder / "views.h5")}
+        return files | {name: str(self.folder / f"{name}.parquet") for name in names}
 
 
 def random_group(
@@ -91,6 +92,29 @@ def random_group(
     return arrays
 
 
+def random_views(
+    file, name, *, layers=LAYERS, positions=POSITIONS, k=2, grid=GRID, words=("nearest", "cup"), first=FIRST, seed=0,
+    queries=2, heads=2, lenses=("cosine",), start=40_000,
+):  # fmt: skip
+    """Numbers drawn at random; the texts of the other lenses have ids of their own."""
+    generator = np.random.default_rng(seed)
+    visual, blocks = grid * grid, layers - 1
+    group = file.create_group(name)
+    group.create_dataset("entropy", data=generator.random((layers, positions)) * 5)
+    group.create_dataset("lengths", data=generator.random((layers, positions)) * 90)
+    group.create_dataset("previous", data=generator.random((blocks, positions)) * 2 - 1)
+    group.create_dataset("queries", data=np.arange(positions - queries, positions))
+    group.create_dataset("heads", data=generator.integers(0, 32, (heads, blocks)))
+    for part, rows in (("attention", queries), ("attention_heads", heads)):
+        group.create_dataset(part, data=generator.dirichlet(np.ones(visual + 1), (rows, blocks))[..., :visual])
+    for lens in lenses:
+        part = group.create_group(f"lenses/{lens}")
+        part.create_dataset("tokens", data=start + generator.integers(0, len(words), (layers, visual, k)))
+        part.create_dataset("values", data=generator.random((layers, visual, k)) - 0.2)
+    group.create_dataset("vocabulary", data=start + np.arange(len(words)))
+    group.create_dataset("texts", data=list(words), dtype=h5py.string_dtype())
+
+
 def records(schema, rows):
     """Rows with nothing in the columns that are not named."""
     return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
@@ -119,6 +143,9 @@ def make(folder):
     with lens_file.published(results.named["shown"], {}) as file:
         for seed, name in enumerate(SAMPLES):
             random_group(file, name, seed=seed)
+    with views_file.published(results.named["views"], {}) as file:
+        for seed, name in enumerate(SAMPLES):
+            random_views(file, name, seed=seed)
     hit = {"class": "cat", "criterion": "strict", "topk": 1, "background": 0.0}
     hits = [
         hit | {"sample": name, "layer": layer, "rate": (0.0, 0.5, 0.5, 0.25)[layer]}

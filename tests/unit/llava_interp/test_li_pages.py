@@ -13,7 +13,7 @@ from browser import browsed, needs_browser
 from li_page_results import FIRST, GRID, HOSTILE, LAYERS, PATCHES, POSITIONS, SAMPLES, TOLD, WORDS, K
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import lens_file, lens_scores, pages
+from vlmscope.llava_interp import lens_file, lens_scores, page_arrays, pages, views_file
 from vlmscope.show import patch_pages
 from vlmscope.show.pages import visible
 
@@ -47,6 +47,13 @@ def decoded(packed):
     return np.frombuffer(base64.b64decode(packed["values"]), f"<u{packed['bytes']}")
 
 
+def views_of(results, name=SAMPLES[0]):
+    found = {}
+    with views_file.opened(results.named["views"]) as file:
+        file[name].visititems(lambda key, one: found.update({key: one[()]} if hasattr(one, "dtype") else {}))
+    return found
+
+
 # ---- contents ----------------------------------------------------------------------------------------------------
 
 
@@ -54,17 +61,40 @@ def test_a_page_holds_the_very_numbers_of_the_file(results, folder):
     for name in SAMPLES:
         data, arrays = data_of(folder / f"{name}.html"), arrays_of(results, name)
         assert (data["layers"], data["positions"], data["k"]) == arrays["tokens"].shape
+        own = arrays.pop("vocabulary").tolist()
         for key, values in arrays.items():
             np.testing.assert_array_equal(decoded(data[key]).reshape(values.shape), values)
-        assert len(data["texts"]) == len(arrays["vocabulary"])
-        assert set(data["texts"]) <= {visible(text) for text in WORDS} and "<s>" in data["texts"]
+        told = decoded(data["vocabulary"]).tolist()
+        assert told == sorted(set(own) | {40_000, 40_001}) and len(data["texts"]) == len(told)
+        assert data["texts"][told.index(40_000)] == "nearest"
+        assert set(data["texts"]) <= {visible(text) for text in (*WORDS, "nearest", "cup")} and "<s>" in data["texts"]
 
 
 @pytest.mark.parametrize(("most", "size"), [(65535, 2), (65536, 4), (151_000, 4)])
 def test_numbers_take_two_bytes_where_they_can(most, size):
-    packed = pages.array(np.array([0, most], np.uint32))
+    packed = page_arrays.array(np.array([0, most], np.uint32))
     assert packed["bytes"] == size
     np.testing.assert_array_equal(decoded(packed), [0, most])
+
+
+def test_a_page_has_attention_and_states_in_steps(results, folder):
+    data, views = data_of(folder / f"{SAMPLES[0]}.html"), views_of(results)
+    for key, values in (
+        ("entropy", views["entropy"]),
+        ("lengths", views["lengths"]),
+        ("turned", 1 - views["previous"]),
+    ):
+        found = decoded(data[key]).reshape(values.shape) * data[key]["most"] / 255
+        np.testing.assert_allclose(found, values, atol=data[key]["most"] / 500)
+    for part, name in (("mean", "attention"), ("single", "attention_heads")):
+        told, values = data["looks"][part], views[name]
+        np.testing.assert_allclose(told["picture"], values.sum(-1), rtol=1e-3)
+        steps = decoded(told).reshape(values.shape) * np.array(told["most"])[..., None] / 255
+        np.testing.assert_allclose(steps, values, atol=values.max() / 400)
+    other = data["lenses"]["cosine"]
+    np.testing.assert_array_equal(decoded(other["tokens"]), views["lenses/cosine/tokens"].ravel())
+    values = np.clip(views["lenses/cosine/values"], 0, 1).ravel()
+    np.testing.assert_allclose(decoded(other["values"]) / 65535, values, atol=1e-4)
 
 
 def test_pages_name_their_neighbours_and_the_answers_of_their_picture(results):
@@ -137,7 +167,13 @@ def test_a_page_of_a_model_of_seven_billion_parameters_stays_small(tmp_path):
         li_page_results.random_group(
             file, "a", layers=33, positions=593, k=5, grid=24, words=words, first=5, pixels=336
         )
-        data, picture = pages.packed(file["a"]), file["a"]["picture"][()].tobytes()
+        with views_file.published(tmp_path / "views.h5", {}) as more:
+            # As profiles/paper/config.yaml has it.
+            li_page_results.random_views(
+                more, "a", layers=33, positions=593, k=1, grid=24, words=words, first=5, queries=8, heads=2, start=2000
+            )
+            data = page_arrays.packed(file["a"], more["a"])
+        picture = file["a"]["picture"][()].tobytes()
     about = {
         "sample": "a",
         "class": "cat",
@@ -207,9 +243,54 @@ def test_a_browser_draws_the_page_under_its_own_policy(folder, tmp_path):
 
 @needs_browser
 def test_a_browser_reads_the_numbers_back(results, folder, tmp_path):
-    told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, "heard.push(ids, probs, share, rank, vocabulary);")
-    for values, (name, wanted) in zip(told, arrays_of(results).items(), strict=True):
-        np.testing.assert_array_equal(values, wanted.ravel(), err_msg=name)
+    told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, "heard.push(ids, probs, share, rank);")
+    arrays = arrays_of(results)
+    for values, name in zip(told, ("tokens", "probs", "share", "rank"), strict=True):
+        np.testing.assert_array_equal(values, arrays[name].ravel(), err_msg=name)
+
+
+@needs_browser
+def test_another_lens_takes_the_place_of_the_own_one(results, folder, tmp_path):
+    told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, """
+      const row = (layer) => all(`#reading tr[data-layer="${layer}"] td > span`).map((one) => one.textContent);
+      mouse("click", 5); const before = row(2);
+      type("lens", "cosine", "change"); heard.push(row(2), location.hash.includes("lens=cosine"));
+      heard.push(all('#grid tr[data-position="0"] td').map((one) => one.textContent));
+      type("word", "nearest"); heard.push(colors.maps[1].map((one) => Math.round(one * STEPS)));
+      at("copy").click(); heard.push(at("csv").value.split("\\n")[1]);
+      type("lens", "own", "change"); heard.push(row(2).join() === before.join());
+    """)  # fmt: skip
+    views = views_of(results)
+    tokens, values = views["lenses/cosine/tokens"], lens_scores.quantised(views["lenses/cosine/values"])
+    assert told[:2] == [[("nearest", "cup")[one - 40_000] for one in tokens[2, 5]], True]
+    assert told[2] == [""] * LAYERS, "no other lens of the text"
+    # The first token that matches counts.
+    wanted = np.where((tokens[1] == 40_000).any(-1), values[1][np.arange(9), (tokens[1] == 40_000).argmax(-1)], 0)
+    assert told[3] == wanted.tolist()
+    assert told[4].startswith(f'0,1,{tokens[0, 5, 0]},"') and told[5] is True
+
+
+@needs_browser
+def test_attention_is_shown_of_the_position_that_is_chosen(results, folder, tmp_path):
+    told = asked(folder / f"{SAMPLES[0]}.html", tmp_path, """
+      const score = () => at("look-score").textContent;
+      heard.push(all("#minis button").length, score());
+      type("by", "look", "change"); heard.push(colors.maps[2]);
+      type("head", "1", "change"); heard.push(colors.maps[1], score());
+      choose({ position: positions - 2 }); heard.push(state.query, at("head").disabled, colors.maps[3]);
+      all("#minis button")[0].click(); heard.push(state.layer, location.hash.includes(`query=${positions - 2}`));
+      type("by", "entropy", "change"); heard.push(colors.maps[1], at("what").textContent);
+    """, at="#layer=3")  # fmt: skip
+    views = views_of(results)
+    mean, single = views["attention"], views["attention_heads"]
+    assert told[0] == LAYERS - 1 and told[1].startswith("Layer 3:") and "to the cat" in told[1]
+    assert told[2] == pytest.approx(mean[1, 1].tolist(), abs=0.01)
+    assert told[3] == pytest.approx(single[1, 0].tolist(), abs=0.01)
+    assert f"head {views['heads'][1, 2]} of" in told[4]
+    assert told[5:7] == [0, True] and told[7] == pytest.approx(mean[0, 2].tolist(), abs=0.01)
+    assert told[8:10] == [1, True]
+    wanted = views["entropy"][1, FIRST : FIRST + GRID * GRID]
+    assert told[10] == pytest.approx(wanted.tolist(), abs=0.02) and "entropy" in told[11]
 
 
 @needs_browser

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
 from vlmscope.settings.llava_interp import more
-from vlmscope.settings.llava_interp.more import Attention, Exchange, Several, Tracing, Tuned
+from vlmscope.settings.llava_interp.more import Attention, Exchange, Several, Tracing, Tuned, Views
 
 
 class Objects(Section):
@@ -116,6 +116,7 @@ class LlavaInterp(Section):
     several: Several = Field(Several(), description="one object taken away, another one asked for")
     attention: Attention = Field(Attention(), description="attention weights beside blocked attention")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
+    views: Views = Field(Views(), description="what pages tell of states beside the lens")
     show: Show = Field(Show(), description="pages of the lens")
 
 

@@ -42,6 +42,18 @@ class Tuned(Section):
     ridge: float = Field(1e-3, ge=0, description="weight of the penalty, in units of the states' mean variance")
 
 
+class Views(Section):
+    """What pages of the lens tell of states beside it."""
+
+    lenses: list[Literal["cosine", "affine"]] = Field(
+        ["cosine", "affine"],
+        description="other ways to read visual tokens; cosine: nearest input embeddings; affine: see `tuned`",
+    )
+    k: int = Field(3, ge=1, description="tokens kept per layer and visual token, of each")
+    queries: int = Field(12, ge=1, description="last positions of the prompt whose attention to the picture is kept")
+    heads: int = Field(4, ge=1, description="heads per layer of the last position, those that pay most to the picture")
+
+
 class Released(Section):
     """Result files of the released code that are read instead of running the model."""
 

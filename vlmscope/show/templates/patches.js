@@ -43,7 +43,7 @@ function line(position) {
 function fill() {
   const from = Math.max(0, Math.floor(lines.scrollTop / HEIGHT) - SPARE);
   const to = Math.min(rows.length, Math.ceil((lines.scrollTop + lines.clientHeight) / HEIGHT) + SPARE);
-  const key = `${from} ${to} ${state.position} ${state.layer}`;
+  const key = `${from} ${to} ${state.position} ${state.layer} ${state.lens}`;
   if (key !== drawn) body.replaceChildren(gap(from), ...rows.slice(from, to).map(line), gap(rows.length - to));
   drawn = key;
   for (const row of body.rows) row.cells[0].toggleAttribute("aria-current", row.dataset.position === String(looked()));
@@ -65,23 +65,27 @@ function reach() {
   else if (cell.offsetLeft + cell.offsetWidth > lines.scrollLeft + lines.clientWidth) lines.scrollLeft = cell.offsetLeft + cell.offsetWidth - lines.clientWidth;
 }
 
+// What is chosen from lists, and stands in the address.
+const CHOSEN = ["match", "by", "over", "lens", "head"], NAMED = ["word", ...CHOSEN];
+
 function address() {
   const told = new URLSearchParams({ layer: state.layer });
   if (isPatch(state.position)) told.set("patch", state.position - first); else told.set("position", state.position);
-  for (const name of ["word", "match", "by", "over"]) if (state[name] !== start[name] || name === "word") told.set(name, state[name]);
+  for (const name of NAMED) if (state[name] !== start[name] || name === "word") told.set(name, state[name]);
+  if (state.query !== start.query) told.set("query", looks.queries[state.query]);
   if (state.pins.length) told.set("pins", state.pins.join(" "));
   return `#${told}`;
 }
 
 // The rest of the page after a change; `deep`: of the word or of what is colored.
 function draw(deep) {
-  if (deep) { state.found = matching(state.word, state.match); prepare(); about(); refill(); }
+  if (deep) { ({ k: kept, tokens, probs } = LENSES[state.lens]); state.found = matching(state.word, state.match); prepare(); about(); refill(); }
   at("layer").value = state.layer;
   at("layer").setAttribute("aria-valuetext", `layer ${state.layer} of ${layers - 1}`);
   at("layer-shown").textContent = state.layer;
   at("pin").setAttribute("aria-pressed", String(state.pins.includes(state.position)));
   for (const button of at("word-layers").children) button.setAttribute("aria-pressed", String(Number(button.dataset.layer) === state.layer));
-  legend(); segmentation(); panel(); paint(); reach(); fill();
+  legend(); segmentation(); looking(); panel(); paint(); reach(); fill();
   const now = address();
   if (location.hash !== now) {
     history.replaceState(null, "", now);
@@ -90,7 +94,13 @@ function draw(deep) {
 }
 
 function glance(position) { if (state.hover !== position) { state.hover = position; panel(); paint(); fill(); } }
-function choose(change, deep) { Object.assign(state, change); state.hover = null; draw(deep); }
+// A position of the text is also one that looks at the picture.
+function choose(change, deep) {
+  const query = looks.queries.indexOf(change.position), other = query >= 0 && query !== state.query;
+  Object.assign(state, change, other && change.query === undefined ? { query } : {});
+  state.hover = null;
+  draw(deep || (other && state.by === "look"));
+}
 const inRange = (value, end) => Math.min(end - 1, Math.max(0, value));
 function step(by) { choose({ layer: inRange(state.layer + by, layers) }); }
 
@@ -114,10 +124,10 @@ function play(on = !timer) {
 }
 
 function copy() {
-  const quote = (text) => `"${String(text).replaceAll('"', '""')}"`, found = ["layer,rank,id,token,probability"];
+  const quote = (text) => `"${String(text).replaceAll('"', '""')}"`, found = [`layer,rank,id,token,${state.lens === "cosine" ? "cosine" : "probability"}`];
   for (let layer = 0; layer < layers; layer += 1) for (let k = 0; k < kept; k += 1) {
     const here = place(layer, state.position) * kept + k;
-    found.push([layer, k + 1, ids[here], quote(data.texts[tokens[here]]), (probs[here] / STEPS).toFixed(6)].join(","));
+    if (tokens[here] !== NOTHING) found.push([layer, k + 1, vocabulary[tokens[here]], quote(data.texts[tokens[here]]), (probs[here] / STEPS).toFixed(6)].join(","));
   }
   Object.assign(at("csv"), { value: `${found.join("\n")}\n`, hidden: false }).select();
   if (navigator.clipboard) navigator.clipboard.writeText(at("csv").value).catch(() => at("csv").select());
@@ -133,13 +143,14 @@ function wanted() {
   if (layer !== undefined) change.layer = layer;
   if (patch !== undefined) change.position = first + patch; else if (position !== undefined) change.position = position;
   if (told.has("word")) change.word = told.get("word");
-  for (const name of ["match", "by", "over"]) if ([...at(name).options].some((one) => one.value === told.get(name))) change[name] = told.get(name);
+  if (told.has("query") && looks.queries.includes(Number(told.get("query")))) change.query = looks.queries.indexOf(Number(told.get("query")));
+  for (const name of CHOSEN) if ([...at(name).options].some((one) => one.value === told.get(name))) change[name] = told.get(name);
   if (told.has("pins")) change.pins = told.get("pins").split(" ").map(Number).filter((one) => Number.isInteger(one) && one >= 0 && one < positions);
-  const deep = ["word", "match", "by"].some((name) => name in change && change[name] !== state[name]);
+  const deep = ["word", "match", "by", "lens", "head", "query"].some((name) => name in change && change[name] !== state[name]);
   asked = true;
   choose(change, deep || !colors.maps.length);
   asked = false;
-  for (const name of ["word", "match", "by", "over"]) at(name).value = state[name];
+  for (const name of NAMED) at(name).value = state[name];
 }
 
 function said(name, found) {
@@ -236,11 +247,12 @@ at("pin").addEventListener("click", pin);
 at("copy").addEventListener("click", copy);
 at("theme").addEventListener("click", theme);
 at("word").addEventListener("input", () => choose({ word: at("word").value }, true));
-for (const name of ["match", "by"]) at(name).addEventListener("change", () => choose({ [name]: at(name).value }, true));
+for (const name of ["match", "by", "lens", "head"]) at(name).addEventListener("change", () => choose({ [name]: at(name).value }, true));
+at("query").addEventListener("change", () => choose({ query: Number(at("query").value), head: "mean" }, true));
 at("over").addEventListener("change", () => choose({ over: at("over").value }));
 at("cut").addEventListener("input", () => { state.cut = Number(at("cut").value); recut(); draw(); });
 at("rows").addEventListener("change", refill);
-for (const id of ["show-object", "show-cut", "show-grid", "show-first"]) at(id).addEventListener("change", paint);
+for (const id of ["show-object", "show-cut", "show-grid", "show-first", "show-long"]) at(id).addEventListener("change", paint);
 addEventListener("hashchange", wanted);
 
 function recolor() {
@@ -262,4 +274,4 @@ if (window.parent !== window) document.documentElement.dataset.framed = "true";
 at("picture").addEventListener("load", () => at("picture").classList.toggle("smooth", at("picture").naturalWidth > 200));
 at("picture").src = data.picture;
 at("cut").value = state.cut;
-head(); suggest(); answers(); wanted();
+head(); suggest(); answers(); lookers(); wanted();

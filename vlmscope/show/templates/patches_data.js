@@ -3,16 +3,35 @@ function unpacked({ bytes, values }) {
   const text = atob(values), found = new Uint8Array(text.length);
   for (let k = 0; k < text.length; k += 1) found[k] = text.charCodeAt(k);
   const view = new DataView(found.buffer), count = text.length / bytes;
-  return Array.from({ length: count }, (_, k) => bytes === 2 ? view.getUint16(2 * k, true) : view.getUint32(4 * k, true));
+  return Array.from({ length: count }, (_, k) => bytes === 1 ? found[k] : bytes === 2 ? view.getUint16(2 * k, true) : view.getUint32(4 * k, true));
+}
+// Numbers that came in 255 steps of the largest.
+const numbered = (packed) => unpacked(packed).map((one) => one * packed.most / 255);
+
+const { layers, positions, grid: side, first } = data, STEPS = 65535;
+const ids = unpacked(data.tokens), share = unpacked(data.share), rank = unpacked(data.rank);
+const entropy = numbered(data.entropy), lengths = numbered(data.lengths), turned = numbered(data.turned);
+const vocabulary = unpacked(data.vocabulary), numbers = new Map(vocabulary.map((id, k) => [id, k]));
+const patches = side * side, inside = new Set(data.patches), long = new Set(data.registers);
+const place = (layer, position) => layer * positions + position;
+// Where a lens says nothing: a place behind the last text.
+const NOTHING = data.texts.push("") - 1;
+
+// A lens: k tokens per layer and position, as places in `vocabulary` and `data.texts`, and how strongly each is meant.
+function spread({ k, tokens: packed, values }) {
+  const own = unpacked(packed), strengths = unpacked(values), size = layers * positions * k;
+  const found = { k, tokens: new Uint32Array(size).fill(NOTHING), probs: new Uint16Array(size) };
+  own.forEach((id, n) => {
+    const layer = Math.floor(n / (patches * k)), to = place(layer, first) * k + n % (patches * k);
+    found.tokens[to] = numbers.get(id);
+    found.probs[to] = strengths[n];
+  });
+  return found;
 }
 
-const { layers, positions, k: kept, grid: side, first } = data, STEPS = 65535;
-const ids = unpacked(data.tokens), probs = unpacked(data.probs), share = unpacked(data.share), rank = unpacked(data.rank);
-const vocabulary = unpacked(data.vocabulary), numbers = new Map(vocabulary.map((id, k) => [id, k]));
-// Tokens as places in `vocabulary` and `data.texts`.
-const tokens = Uint32Array.from(ids, (id) => numbers.get(id));
-const patches = side * side, inside = new Set(data.patches);
-const place = (layer, position) => layer * positions + position;
+const LENSES = { own: { k: data.k, tokens: Uint32Array.from(ids, (id) => numbers.get(id)), probs: unpacked(data.probs) } };
+for (const [name, one] of Object.entries(data.lenses)) LENSES[name] = spread(one);
+let { k: kept, tokens, probs } = LENSES.own;
 const plain = data.texts.map((text) => text.replace(/^\u00b7/, "").trim().toLowerCase());
 
 // Which entries of the vocabulary match a word.

@@ -1,11 +1,14 @@
 // What is looked at. `word` and the rest stand in the page's address; `hover` is a position under the pointer.
 // Begins where the last layer says the class most, on the object.
 const clearest = data.patches.reduce((best, patch) => share[place(layers - 1, first + patch)] > share[place(layers - 1, first + best)] ? patch : best, data.patches[0] ?? 0);
-const start = { layer: layers - 1, position: first + clearest, word: data.class, match: "whole", by: "word", over: "layer" };
+const start = { layer: layers - 1, position: first + clearest, word: data.class, match: "whole", by: "word", over: "layer", lens: "own", head: "mean", query: data.looks.queries.length - 1 };
 const state = { ...start, cut: data.threshold, pins: [], hover: null, marked: null, found: matching(data.class, "whole") };
 const isClass = () => state.match === "whole" && state.word.trim().toLowerCase() === data.class.toLowerCase();
 const looked = () => state.hover ?? state.position;
-const shareMap = (layer) => isClass() || !state.word.trim() ? classMap(layer) : wordMap(layer, state.found);
+// Of the class the own lens knows the whole probability.
+const isWhole = () => !state.word.trim() || (isClass() && state.lens === "own");
+const shareMap = (layer) => isWhole() ? classMap(layer) : wordMap(layer, state.found);
+const strength = (value) => state.lens === "cosine" ? number(value) : percent(value);
 const MAPS = {
   top: (layer) => perPatch((position) => probs[place(layer, position) * kept] / STEPS),
   word: shareMap,
@@ -17,21 +20,28 @@ const MAPS = {
   share: classMap,
   rank: (layer) => perPatch((position) => 1 / (1 + rank[place(layer, position)])),
   norm: () => data.norms.length === patches ? data.norms : perPatch(() => 0),
+  length: (layer) => perPatch((position) => lengths[place(layer, position)]),
+  entropy: (layer) => perPatch((position) => entropy[place(layer, position)]),
+  turned: (layer) => perPatch((position) => layer ? turned[place(layer - 1, position)] : 0),
+  look: (layer) => layer ? look(layer) : perPatch(() => 0),
 };
+// What grows from layer to layer, or is next to nothing in most of them, reaches to the most of its own layer.
+const BY_LAYER = new Set(["length", "look"]);
 const mapsOf = (one) => Array.from({ length: layers }, (_, layer) => one(layer));
 // Colors reach from nothing to the most of all layers, so that layers can be compared.
-let colors = { maps: [], most: 1 }, cuts = { maps: [], scores: [] };
+let colors = { maps: [], most: 1, own: [] }, cuts = { maps: [], scores: [] };
 
 function prepare() {
   const most = (maps) => maps.reduce((a, map) => Math.max(a, ...map), 0);
   const maps = state.by === "none" ? [] : ["depth", "norm"].includes(state.by) ? [MAPS[state.by]()] : mapsOf(MAPS[state.by]);
-  colors = { maps, most: most(maps) };
+  colors = { maps, most: most(maps), own: maps.map((one) => most([one])) };
   cuts.maps = mapsOf(shareMap);
   recut();
 }
 
 function recut() { cuts.scores = cuts.maps.map((map) => overlap(map, state.cut)); }
 
+const brightest = () => BY_LAYER.has(state.by) ? colors.own[state.layer] : colors.most;
 const colored = () => colors.maps[colors.maps.length === 1 ? 0 : state.layer];
 const scored = () => state.over === "layer" ? cuts.scores[state.layer] : overlap(pooled(cuts.maps, state.over), state.cut);
 
@@ -66,8 +76,9 @@ function paint() {
   const brush = canvas.getContext("2d");
   brush.clearRect(0, 0, size, size);
   if (state.by !== "none") {
+    const most = brightest();
     colored().forEach((value, patch) => {
-      const [r, g, b] = color(colors.most ? value / colors.most : 0);
+      const [r, g, b] = color(most ? value / most : 0);
       brush.fillStyle = `rgba(${r}, ${g}, ${b}, .62)`;
       brush.fillRect((patch % side) * cell, Math.floor(patch / side) * cell, cell, cell);
     });
@@ -75,6 +86,7 @@ function paint() {
   if (at("show-grid").checked) outlineAll(brush, cell);
   if (at("show-first").checked) written(brush, cell);
   const sets = [[at("show-object").checked && ((p) => inside.has(p)), "#fff", 4]];
+  if (at("show-long").checked) sets.push([(p) => long.has(p), "#c9a6ff", 4]);
   if (at("show-cut").checked) { const { above } = scored(); sets.push([(p) => above[p], "#4fd1ff", 4, [10, 7]]); }
   if (state.marked) { const marked = new Set(state.marked); sets.push([(p) => marked.has(p), "#ff4fd1", 5]); }
   for (const pin of state.pins) sets.push([(p) => p + first === pin, "#7dff6a", 5]);
@@ -96,22 +108,28 @@ function outlineAll(brush, cell) {
 const LEGENDS = {
   top: "probability of the first token", same: "first token is the word", rank: "1 / rank, one is likeliest",
   norm: "length of the token in front of the decoder", none: "",
+  length: "length of the state, to the most of this layer", entropy: "entropy of the lens over the vocabulary, in nats",
+  turned: "1 \u2212 cosine to the layer before",
 };
 function legend() {
-  const shown = state.by === "word" && isClass() ? "share" : state.by, quoted = `\u201c${state.word.trim()}\u201d`;
+  const shown = state.by === "word" && isWhole() ? "share" : state.by, quoted = `\u201c${state.word.trim()}\u201d`;
   at("what").textContent = shown === "depth" ? `first layer where ${quoted} is among the ${kept} likeliest`
     : shown === "share" ? `probability of \u201c${data.class}\u201d, complete`
-      : shown === "word" ? `probability of ${quoted} where it is among the ${kept} likeliest` : LEGENDS[shown];
+      : shown === "look" ? `attention of ${named(looks.queries[state.query])}, to the most of this layer`
+        : shown === "word" ? `${state.lens === "cosine" ? "cosine" : "probability"} of ${quoted} where it is among the ${kept} likeliest`
+          : shown === "top" && state.lens === "cosine" ? "cosine of the first token" : LEGENDS[shown];
   at("low").textContent = shown === "depth" ? "never" : "0";
-  const text = shown === "depth" ? `layer ${layers - colors.most}` : ["norm", "rank", "same"].includes(shown) ? number(colors.most) : percent(colors.most);
+  const text = shown === "depth" ? `layer ${layers - colors.most}` : ["norm", "rank", "same", "length", "entropy", "turned"].includes(shown) ? number(brightest())
+    : ["share", "look"].includes(shown) ? percent(brightest()) : strength(brightest());
   at("high").textContent = shown === "depth" && !colors.most ? "" : text;
   for (const one of ["low", "high"]) at(one).hidden = shown === "none";
 }
 
 function entry(layer, position, k) {
   const here = place(layer, position) * kept + k, cell = made("td"), text = data.texts[tokens[here]];
-  cell.append(made("span", text), " ", made("small", probs[here] ? percent(probs[here] / STEPS) : "< 0.002\u00a0%"));
-  cell.title = `token ${ids[here]}`;
+  if (tokens[here] === NOTHING) return cell;
+  cell.append(made("span", text), " ", made("small", probs[here] ? strength(probs[here] / STEPS) : "< 0.002\u00a0%"));
+  cell.title = `token ${vocabulary[tokens[here]]}`;
   cell.style.setProperty("--v", (probs[here] / STEPS).toFixed(3));
   cell.classList.toggle("match", state.found[tokens[here]] === 1);
   return cell;
@@ -136,11 +154,13 @@ function panel() {
   const position = looked(), patch = position - first;
   at("here").textContent = isPatch(position) ? `${named(position)}: row ${Math.floor(patch / side)}, column ${patch % side}` : `${named(position)}: text`;
   const own = isPatch(position) ? [inside.has(patch) ? `On the ${data.class}` : `Beside the ${data.class}`] : [];
-  if (isPatch(position) && data.norms.length === patches) own.push(`length ${number(data.norms[patch])}`);
+  if (isPatch(position) && long.has(patch)) own.push("a long token");
   own.push(`at layer ${state.layer} \u201c${data.class}\u201d has rank ${rank[place(state.layer, position)] + 1}, ${percent(share[place(state.layer, position)] / STEPS)}`);
+  own.push(`entropy ${number(entropy[place(state.layer, position)])} nats, length ${number(lengths[place(state.layer, position)])}`);
   at("about").textContent = `Position ${position}. ${own.join("; ")}.`;
-  const ranks = Array.from({ length: kept }, (_, k) => k);
-  reading("reading", ranks.map((k) => k ? String(k + 1) : "first"), (layer) => ranks.map((k) => entry(layer, position, k)));
+  ranks([position, ...state.pins.filter((pin) => pin !== position)]);
+  const best = Array.from({ length: kept }, (_, k) => k);
+  reading("reading", best.map((k) => k ? String(k + 1) : "first"), (layer) => best.map((k) => entry(layer, position, k)));
   at("pinned").hidden = !state.pins.length;
   if (state.pins.length) reading("pins", state.pins.map(named), (layer) => state.pins.map((pin) => entry(layer, pin, 0)));
 }
