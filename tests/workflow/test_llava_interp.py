@@ -87,9 +87,12 @@ def test_nothing_is_made_twice(followed):
         ),
         ("llava_interp.knockout.seed=1", {"llava_interp_knockout"} | KNOCKOUT | PAGES),
         ("llava_interp.show.pixels=32", PAGES),
+        ("llava_interp.views.queries=3", {"llava_interp_views"} | PAGES),
         (
             "llava_interp.lens.twice=true",
-            {"llava_interp_lens", "llava_interp_lens_tables", "llava_interp_lens_figures"} | PAGES,
+            {"llava_interp_lens", "llava_interp_lens_tables", "llava_interp_lens_figures"}
+            | {"llava_interp_tuned", "llava_interp_views"}
+            | PAGES,
         ),
     ],
 )

@@ -20,11 +20,11 @@ def array(values: np.ndarray) -> dict[str, Any]:
     return {"bytes": size, "values": _text(values.astype(f"<u{size}"))}
 
 
-def scaled(values: np.ndarray) -> dict[str, Any]:
-    """Numbers from 0 up in 255 steps of the largest, `most`: enough for a color."""
+def scaled(values: np.ndarray, size: int = 1) -> dict[str, Any]:
+    """Numbers from 0 up in steps of the largest, `most`: of one byte enough for a color, of two for a number."""
     most = float(values.max(initial=0))
-    steps = np.round(values * (255 / most)) if most else np.zeros(values.shape)
-    return {"bytes": 1, "values": _text(steps.astype("<u1")), "most": most}
+    steps = np.round(values * ((256**size - 1) / most)) if most else np.zeros(values.shape)
+    return {"bytes": size, "values": _text(steps.astype(f"<u{size}")), "most": most}
 
 
 def _text(values: np.ndarray) -> str:
@@ -52,7 +52,7 @@ def packed(group: Any, more: Any) -> dict[str, Any]:
         "patches": group["patches"][()].tolist(),
         "norms": [round(float(one), 2) for one in norms],
         "registers": tokens.outliers(norms),
-        "entropy": scaled(_numbers(more["entropy"])),
+        "entropy": scaled(_numbers(more["entropy"]), 2),
         "lengths": scaled(_numbers(more["lengths"])),
         "turned": scaled(1 - np.clip(_numbers(more["previous"]), -1, 1)),
         "looks": _looks(more),

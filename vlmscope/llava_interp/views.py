@@ -4,6 +4,7 @@ Layer 0 is what enters the decoder, layer l the output of block l. Notation: L b
 Q positions that look, H heads that are kept, d width.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def stream(loaded: Loaded, found: Tensor) -> Stream:
     """What is told of states [L + 1, S, d] at every position."""
     entropy = torch.stack([lens.read(loaded, layer, 1).entropy.cpu() for layer in found])
     wide = [layer.float() for layer in found]
-    turned = [torch.cosine_similarity(before, after, dim=-1) for before, after in zip(wide[:-1], wide[1:], strict=True)]
+    turned = [torch.cosine_similarity(before, after, dim=-1) for before, after in itertools.pairwise(wide)]
     lengths = torch.stack([layer.norm(dim=-1) for layer in wide])
     return Stream(entropy.numpy(), lengths.cpu().numpy(), torch.stack(turned).cpu().numpy())
 

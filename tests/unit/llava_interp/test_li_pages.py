@@ -84,7 +84,7 @@ def test_a_page_has_attention_and_states_in_steps(results, folder):
         ("lengths", views["lengths"]),
         ("turned", 1 - views["previous"]),
     ):
-        found = decoded(data[key]).reshape(values.shape) * data[key]["most"] / 255
+        found = decoded(data[key]).reshape(values.shape) * data[key]["most"] / (256 ** data[key]["bytes"] - 1)
         np.testing.assert_allclose(found, values, atol=data[key]["most"] / 500)
     for part, name in (("mean", "attention"), ("single", "attention_heads")):
         told, values = data["looks"][part], views[name]

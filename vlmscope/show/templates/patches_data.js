@@ -5,8 +5,8 @@ function unpacked({ bytes, values }) {
   const view = new DataView(found.buffer), count = text.length / bytes;
   return Array.from({ length: count }, (_, k) => bytes === 1 ? found[k] : bytes === 2 ? view.getUint16(2 * k, true) : view.getUint32(4 * k, true));
 }
-// Numbers that came in 255 steps of the largest.
-const numbered = (packed) => unpacked(packed).map((one) => one * packed.most / 255);
+// Numbers that came in steps of the largest.
+const numbered = (packed) => unpacked(packed).map((one) => one * packed.most / (packed.bytes === 1 ? 255 : 65535));
 
 const { layers, positions, grid: side, first } = data, STEPS = 65535;
 const ids = unpacked(data.tokens), share = unpacked(data.share), rank = unpacked(data.rank);

@@ -11,7 +11,7 @@ function look(layer) {
 }
 
 function lookers() {
-  looks.queries.forEach((position, k) => at("query").append(Object.assign(made("option", `${position}  ${named(position)}`), { value: k })));
+  looks.queries.forEach((position, k) => at("query").append(Object.assign(made("option", `${position} \u201c${named(position)}\u201d${k === looks.queries.length - 1 ? ", which answers" : ""}`), { value: k })));
   looks.heads.forEach((_, k) => at("head").append(Object.assign(made("option", k ? `number ${k + 1} by attention to the picture` : "that of most attention to the picture"), { value: k })));
   at("minis").classList.toggle("many", layers > 12);
   at("minis").append(...mapsOf((layer) => layer).slice(1).map((layer) => {
@@ -45,12 +45,13 @@ function looking() {
   }
   if (!state.layer) { at("look-score").textContent = "Layer 0 is what enters the decoder: no block stands in front of it."; return; }
   const picture = looks[part].picture[row][state.layer - 1], who = part === "single" ? `head ${looks.heads[row][state.layer - 1]} of ` : "";
-  at("look-score").textContent = `Layer ${state.layer}: ${who}${named(looks.queries[state.query])} pays ${percent(picture)} to the picture, `
+  at("look-score").textContent = `Layer ${state.layer}: ${who}position ${looks.queries[state.query]} (\u201c${named(looks.queries[state.query])}\u201d) pays ${percent(picture)} to the picture, `
     + `${percent(onObject(look(state.layer)))} to the ${data.class}, which has ${percent(inside.size / patches)} of the patches.`;
 }
 
 // Lines of the class's rank over the whole vocabulary, best on top; the first position is the one that is looked at.
 function ranks(wanted) {
+  // A line at the worst rank, and at powers of ten above it.
   const LEFT = 46, RIGHT = 590, TOP = 10, BOTTOM = 145, worst = Math.log10(1 + Math.max(...wanted.map((one) => Math.max(...mapsOf((layer) => rank[place(layer, one)])))) || 1);
   const drawn = (kind, told, text) => {
     const node = document.createElementNS(at("ranks").namespaceURI, kind);
@@ -59,7 +60,7 @@ function ranks(wanted) {
     return node;
   };
   const x = (layer) => LEFT + (RIGHT - LEFT) * layer / Math.max(1, layers - 1), y = (value) => TOP + (BOTTOM - TOP) * Math.log10(value + 1) / worst;
-  const marks = [0, 9, 99, 999, 9999, 99999].filter((one) => one === 0 || Math.log10(one + 1) <= worst), step = Math.ceil(layers / 17);
+  const marks = [...[0, 9, 99, 999, 9999, 99999].filter((one) => one === 0 || Math.log10(one + 1) < worst * 0.9), Math.round(10 ** worst) - 1], step = Math.ceil(layers / 17);
   const parts = marks.flatMap((one) => [drawn("line", { x1: LEFT, x2: RIGHT, y1: y(one), y2: y(one) }), drawn("text", { x: LEFT - 6, y: y(one) + 4, "text-anchor": "end" }, one + 1)]);
   mapsOf((layer) => layer).filter((layer) => layer % step === 0 || layer === state.layer).forEach((layer) => {
     parts.push(drawn("text", { x: x(layer), y: BOTTOM + 18, "text-anchor": "middle", class: layer === state.layer ? "now" : "" }, layer));
