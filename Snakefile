@@ -54,6 +54,7 @@ include: "rules/llava_interp_show.smk"
 include: "rules/multimodal_sae.smk"
 include: "rules/multimodal_sae_steer.smk"
 include: "rules/multimodal_sae_explain.smk"
+include: "rules/atlas.smk"
 include: "rules/report.smk"
 
 
@@ -77,6 +78,7 @@ localrules:
     multimodal_sae,
     multimodal_sae_steer,
     multimodal_sae_explain,
+    atlas,
     data_fetch,
     data_links,
     data_folder,
@@ -113,4 +115,5 @@ rule all:
         rules.llava_interp.input,
         rules.llava_interp_more.input,
         rules.llava_interp_look.input,
+        rules.atlas.input,
         rules.report_config.output,

@@ -22,6 +22,8 @@ ROWS = (
     # Typed settings. Methods take plain values, so the configuration stands above them and not below.
     {"config"},
     {"settings"},
+    # What no single system has is put together from all five, above them.
+    {"atlas"},
     {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp", "show"},
     # Deviation: many edits over the same samples, and those that differ by row and position, lean on the single ones.
     {"sweep", "pushes", "blocking", "replay"},
@@ -57,6 +59,8 @@ TORCH = re.compile(
     r"|mm_neurons/(readings|perturb|trials|edit|edit_files|edit_methods|edit_optimise)\.py"
     # Deviation: states under forced answers, and the network that is trained on them.
     r"|xl_vlms/learned_(states|train)\.py"
+    # Deviation: latents at given states; all passes of the atlas.
+    r"|atlas/(latents|objects|steering|runs)\.py"
     # Deviation: the two towers of CLIP.
     r"|metrics/clip_towers\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.

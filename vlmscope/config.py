@@ -13,7 +13,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.settings import catalogues, finetunes, llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_vlms
+from vlmscope.settings import atlas, catalogues, finetunes, llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_vlms
+from vlmscope.settings.atlas import Atlas
 from vlmscope.settings.base import Name, Section
 from vlmscope.settings.catalogues import Capture, Dataset, Judge, Model
 from vlmscope.settings.finetunes import Finetune
@@ -38,6 +39,7 @@ class Run(Section):
         ["llava-next-llama3"], description="models whose states are split into sparse features"
     )
     llava_interp: list[Name] = Field(["llava15", "llava-phi"], description="models whose visual tokens are followed")
+    atlas: list[Name] = Field(["llava15"], description="models that all five systems are run on, for joint tables")
 
 
 class Config(Section):
@@ -57,6 +59,7 @@ class Config(Section):
     xl_vlms: XLVLMs = Field(XLVLMs(), description="system 3: concepts, how they shift, and steering")
     multimodal_sae: MultimodalSAE = Field(MultimodalSAE(), description="system 4: sparse autoencoders")
     llava_interp: LlavaInterp = Field(LlavaInterp(), description="system 5: what becomes of visual tokens")
+    atlas: Atlas = Field(Atlas(), description="what the five systems together tell of one model")
 
     @model_validator(mode="after")
     def _names_meet(self) -> "Config":
@@ -74,6 +77,7 @@ def _unknown_names(config: Config) -> list[str]:
     ]
     wanted += mmneuron.names(config) + mm_neurons.names(config) + xl_vlms.names(config)
     wanted += multimodal_sae.names(config) + llava_interp.names(config) + finetunes.names(config)
+    wanted += atlas.names(config)
     problems = [
         f"{where} names '{name}', which {section} does not have (known: {', '.join(known)})"
         for where, name, known, section in wanted
@@ -81,12 +85,12 @@ def _unknown_names(config: Config) -> list[str]:
     ]
     problems += finetunes.problems(config)
     problems += mmneuron.problems(config) + mm_neurons.problems(config) + xl_vlms.problems(config)
-    return problems + multimodal_sae.problems(config) + llava_interp.problems(config)
+    return problems + multimodal_sae.problems(config) + llava_interp.problems(config) + atlas.problems(config)
 
 
 def _default_tree() -> dict[str, Any]:
     """Every system brings the datasets and recording runs that it reads."""
-    systems = (mmneuron, mm_neurons, xl_vlms, multimodal_sae, llava_interp)
+    systems = (mmneuron, mm_neurons, xl_vlms, multimodal_sae, llava_interp, atlas)
     return {
         "models": catalogues.MODELS | finetunes.MODELS,
         "judges": catalogues.JUDGES,
@@ -98,6 +102,7 @@ def _default_tree() -> dict[str, Any]:
         "xl_vlms": xl_vlms.DEFAULT,
         "multimodal_sae": multimodal_sae.DEFAULT,
         "llava_interp": llava_interp.DEFAULT,
+        "atlas": atlas.DEFAULT,
     }
 
 

@@ -30,6 +30,7 @@ SHAPES = (
     r"results/xl_vlms/(?P<model>[^/]+)/learned/[^/]+/states-(?P<split>[^/]+)\.h5",
     r"results/xl_vlms/(?P<model>[^/]+)/.*",
     r"results/llava_interp/(?P<model>[^/]+)/.*",
+    r"results/atlas/(?P<model>[^/]+)/.*",
 )
 # What mmneuron makes of any model: lens, map of the pictures, prompts, answers without a mask.
 WITHOUT_NEURONS = r"lens[_/].*|embeddings\.\w+|fig2_pca\..*|prompts\.json|answers/[^/]+/none\.parquet"

@@ -15,6 +15,11 @@ from vlmscope.models.inputs import Batch
 PROMPTS = ["<image>\nw1 w2 w3", "<image>\nw4 w5 w6 w7 w8 w9", "<image>\nw10", "<image>\nw11 w12 w13 w14"]
 # Where the paper's code looks, by the names of the classes of today (mmneuron.md 4).
 ACTIVATIONS = {
+    "llava": {
+        "lang": ("model.language_model.layers", "mlp.act_fn"),
+        "vision": ("model.vision_tower.encoder.layers", "mlp.activation_fn"),
+        "mmproj": ("model.multi_modal_projector", "act"),
+    },
     "llava_next": {
         "lang": ("model.language_model.layers", "mlp.act_fn"),
         "vision": ("model.vision_tower.encoder.layers", "mlp.activation_fn"),

@@ -2,8 +2,10 @@
 
 from vlmscope.errors import VlmscopeError
 
+_LLAVA = {"lang": "mlp_gate", "vision": "vision_gate", "mmproj": "projector_gate"}
 MODULES: dict[str, dict[str, str]] = {
-    "llava_next": {"lang": "mlp_gate", "vision": "vision_gate", "mmproj": "projector_gate"},
+    "llava": _LLAVA,
+    "llava_next": _LLAVA,
     "instructblip": {
         "lang": "mlp_gate",
         "encoder": "vision_gate",

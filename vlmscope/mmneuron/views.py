@@ -2,7 +2,7 @@
 
 A model cuts a picture into views, a view into patches. LLaVA-NeXT has two views: the whole picture squeezed into one
 square, and the picture enlarged, padded to a canvas of tiles and cut (mmneuron.md 4.1). InstructBLIP has the first
-alone; its queries stand for no place.
+alone; its queries stand for no place. LLaVA 1.5 sees the largest square in the middle of the picture.
 """
 
 import math
@@ -43,10 +43,12 @@ def views(family: str, config: Any, stream: str, size: Size) -> list[View]:
         return _tiled(config, stream, size)
     if family == "instructblip":
         return _single(config, stream)
+    if family == "llava":
+        return [View((stream == "vision") + _square(config), _middle(size))]
     raise VlmscopeError(
         f"It is not known how the family '{family}' cuts pictures.",
         where="mmneuron.examples",
-        instead="a model of one of: llava_next, instructblip",
+        instead="a model of one of: llava, llava_next, instructblip",
     )
 
 
@@ -56,6 +58,12 @@ def _single(config: Any, stream: str) -> list[View]:
     # Queries, and the language model's picture tokens, which are queries too.
     queries = stream in ("query", "text")
     return [View(np.arange(config.num_query_tokens)[None], None)] if queries else []
+
+
+def _middle(size: Size) -> tuple[float, float, float, float]:
+    """The square that is left when the longer side is cut to the length of the shorter one."""
+    across, down = ((1 - min(size) / one) / 2 for one in size)
+    return across, down, 1 - across, 1 - down
 
 
 def _square(config: Any) -> np.ndarray:

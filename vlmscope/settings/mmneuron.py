@@ -218,15 +218,17 @@ CAPTURES: dict[str, Any] = {
         ],
     }
 }
+_LLAVA = [
+    {"name": "none", "label": "None", "modules": []},
+    {"name": "lang", "label": "LLM", "modules": ["lang"]},
+    {"name": "vision", "label": "Vision Encoder", "modules": ["vision", "mmproj"]},
+    {"name": "mmproj", "label": "MLP Projector", "modules": ["mmproj"]},
+    {"name": "all", "label": "All", "modules": ["lang", "vision", "mmproj"]},
+]
 DEFAULT: dict[str, Any] = {
     "conditions": {
-        "llava_next": [
-            {"name": "none", "label": "None", "modules": []},
-            {"name": "lang", "label": "LLM", "modules": ["lang"]},
-            {"name": "vision", "label": "Vision Encoder", "modules": ["vision", "mmproj"]},
-            {"name": "mmproj", "label": "MLP Projector", "modules": ["mmproj"]},
-            {"name": "all", "label": "All", "modules": ["lang", "vision", "mmproj"]},
-        ],
+        "llava": _LLAVA,
+        "llava_next": _LLAVA,
         "instructblip": [
             {"name": "none", "label": "None", "modules": []},
             {"name": "lang", "label": "LLM", "modules": ["lang"]},

@@ -144,6 +144,21 @@ def test_the_picture_of_blip_is_squeezed_whole_into_its_view():
     assert check_places(view, means, 8) == 14 * 14
 
 
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (512, 512), (333, 1001)])
+def test_llava_sees_the_middle_of_the_picture(size):
+    slim_imports()
+    from transformers import CLIPImageProcessorPil
+
+    cut = CLIPImageProcessorPil(
+        size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}, do_normalize=False, do_rescale=False
+    )
+    pixels = np.array(cut(gradient(size), return_tensors="np")["pixel_values"][0])
+    means = pixels.reshape(3, SIDE, PATCH, SIDE, PATCH).mean((2, 4)).transpose(1, 2, 0).reshape(-1, 3)
+    (text,), (vision,) = (views.views("llava", llava(), stream, size) for stream in ("text", "vision"))
+    assert (vision.index == text.index + 1).all() and text.index.max() == SIDE * SIDE - 1
+    assert check_places(text, means, 4) >= 22 * 22
+
+
 def test_other_families_are_refused_by_name():
     with pytest.raises(VlmscopeError, match="idefics2"):
         views.views("idefics2", None, "vision", (1, 1))

@@ -1,0 +1,34 @@
+"""Where the five systems keep what the atlas reads: input functions of the rules."""
+
+import json
+from typing import Any
+
+# The engine's wildcards; only attribute access is used.
+Wildcards = Any
+
+
+class Plan:
+    """Files and words as the configuration names them.
+
+    config   the whole configuration, typed
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.own, self.sets = config.atlas, config.xl_vlms.sets
+        self.dictionaries = [name for name in self.own.sets if name in config.xl_vlms.dictionaries.sets]
+
+    def words(self, wildcards: Wildcards) -> str:
+        """Vector set -> the word that its states wrote, as canonical JSON in the order of the sets."""
+        return json.dumps({name: self.sets[name].words[0] for name in self.own.sets}, separators=(",", ":"))
+
+    def train(self, wildcards: Wildcards) -> list[str]:
+        """States that wrote the words."""
+        return [f"results/xl_vlms/{wildcards.model}/vectors/{name}.h5" for name in self.own.sets]
+
+    def test(self, wildcards: Wildcards) -> list[str]:
+        """The same, held out."""
+        return [f"results/xl_vlms/{wildcards.model}/vectors/{name}-test.h5" for name in self.own.sets]
+
+    def concepts(self, wildcards: Wildcards) -> list[str]:
+        """Dictionaries of those words that have one."""
+        return [f"results/xl_vlms/{wildcards.model}/dictionaries/{name}.h5" for name in self.dictionaries]
