@@ -22,7 +22,10 @@ rule llava_interp_more:
         expand(
             "results/llava_interp/{model}/{file}",
             model=cfg.run.llava_interp,
-            file=["tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv", "lens_tuned.csv"],
+            file=[
+                *("tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv", "lens_tuned.csv"),
+                *("choices.csv", "layers.csv", "spoken.csv"),
+            ],
         ),
 
 

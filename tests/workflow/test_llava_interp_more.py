@@ -5,7 +5,15 @@ import json
 import pytest
 from checkout import Checkout
 
-from vlmscope.llava_interp import rollout_tables, several_tables, tracing_tables, tuned_tables
+from vlmscope.llava_interp import (
+    choices_tables,
+    layers_tables,
+    rollout_tables,
+    several_tables,
+    spoken_tables,
+    tracing_tables,
+    tuned_tables,
+)
 from vlmscope.llava_interp.schemas import KNOCKOUTS
 from vlmscope.store import files, tables
 
@@ -15,6 +23,9 @@ TABLES = {
     "several_objects.csv": several_tables.TABLE,
     "attention.csv": rollout_tables.TABLE,
     "lens_tuned.csv": tuned_tables.TABLE,
+    "choices.csv": choices_tables.TABLE,
+    "layers.csv": layers_tables.TABLE,
+    "spoken.csv": spoken_tables.TABLE,
 }
 TARGETS = tuple(f"{HOME}/{name}" for name in (*TABLES, "tracing.svg"))
 
@@ -48,7 +59,11 @@ def test_nothing_is_made_twice(traced):
             {"llava_interp_tracing", "llava_interp_tracing_tables", "llava_interp_tracing_figure"},
         ),
         ("llava_interp.tracing.shown=1", {"llava_interp_tracing_figure"}),
-        ("llava_interp.answers=official", {"llava_interp_several_tables", "llava_interp_attention_tables"}),
+        (
+            "llava_interp.answers=official",
+            {f"llava_interp_{name}_tables" for name in ("several", "attention", "choices", "layers", "spoken")},
+        ),
+        ("llava_interp.spoken.seed=1", {"llava_interp_spoken", "llava_interp_spoken_tables"}),
         ("llava_interp.tuned.ridge=0.1", {"llava_interp_tuned", "llava_interp_tuned_tables"}),
         ("llava_interp.several.seed=1", {"llava_interp_several", "llava_interp_several_tables"}),
     ],

@@ -35,18 +35,33 @@ def keys(patches: Sequence[int], asked: Asked, grid: int, seed: int, image: int)
         if buffer == 1:
             found["all_but_object_1"] = rest
     found["all_but_last_row"] = list(range(asked.visual - grid))
-    return {name: [one + asked.first for one in places] for name, places in found.items()}
+    question = list(range(asked.end, len(asked.ids) - 1))
+    return {name: [one + asked.first for one in places] for name, places in found.items()} | {"question": question}
 
 
 def queries(asked: Asked, grid: int) -> dict[str, list[int]]:
-    """Target -> positions of the prompt; what stands behind the picture is the question."""
-    last = len(asked.ids) - 1
+    """Target -> positions of the prompt; what stands behind the picture is the question.
+
+    Of `beside` a block leaves out its own keys, see `block`.
+    """
+    last, visual = len(asked.ids) - 1, range(asked.first, asked.end)
     return {
+        "beside": [*visual],
+        "beside_and_question": [*visual, *range(asked.end, last)],
+        "beside_and_last": [*visual, last],
         "last": [last],
         "last_row": list(range(asked.end - grid, asked.end)),
         "question": list(range(asked.end, last)),
         "question_and_last": list(range(asked.end, last + 1)),
     }
+
+
+def block(one: Intervention, sources: Mapping[str, Sequence[int]], targets: Mapping[str, Sequence[int]]) -> Block:
+    """Which queries may not look at which keys; visual tokens go on looking at themselves and at others of the keys."""
+    asking, keys = targets[one.target], sources[one.source]
+    if one.target.startswith("beside"):
+        asking = sorted(set(asking) - set(keys))
+    return Block(asking, keys, one.window.layers)
 
 
 @torch.inference_mode()
@@ -70,7 +85,7 @@ def outcomes(
     for first, members in sorted(groups.items()):
         for start in range(0, len(members), rows):
             part = members[start : start + rows]
-            blocks = [[Block(targets[one.target], sources[one.source], one.window.layers)] for one in part]
+            blocks = [[block(one, sources, targets)] for one in part]
             embeds = asked.embeds[first:].expand(len(part), -1, -1)
             yield from zip(part, behind(loaded, asked, cache, first, embeds, blocks).float().cpu(), strict=True)
 
@@ -118,9 +133,8 @@ def outcome(
     loaded: Loaded, asked: Asked, one: Intervention, sources: Mapping[str, Any], targets: Mapping[str, Any]
 ) -> Tensor:
     """The same for one intervention by a pass over the whole prompt: slow, and what `outcomes` is held against."""
-    block = Block(targets[one.target], sources[one.source], one.window.layers)
     mask = torch.ones(1, len(asked.ids), dtype=torch.long, device=asked.ids.device)
-    with blocked(loaded, [[block]], mask):
+    with blocked(loaded, [[block(one, sources, targets)]], mask):
         flags = sweep.flags(loaded, asked.ids[None])
         found = sweep.decoder(loaded)(inputs_embeds=asked.embeds[None], use_cache=False, logits_to_keep=1, **flags)
     return found.logits[0, -1].float().cpu()

@@ -65,6 +65,6 @@ def _of_picture(own: Bench, target: Target, wanted: list[Intervention]) -> Itera
             "layer_first": one.window.first,
             "layer_last": one.window.last,
             "keys": len(sources[one.source]),
-            "queries": len(targets[one.target]),
+            "queries": len(knockout.block(one, sources, targets).queries),
         }
         yield ablate.named(target) | where | prompts.told(own.loaded, logits, word)

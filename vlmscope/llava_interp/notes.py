@@ -33,3 +33,15 @@ TUNED = (
     "not part of the published work",
     "the affine maps are fitted on states at visual positions of another split, towards the last block's output",
 )
+CHOICES = (
+    "not part of the published work",
+    "lens, named, unnamed and spared know the class's name, object its place; the other rules know neither",
+)
+LAYERS = (
+    "not part of the published work, which replaces tokens where they enter the decoder",
+    "what takes a state's place is the mean state of visual tokens at the same layer",
+)
+SPOKEN = (
+    "not part of the published work, whose blocked attention is of one token",
+    "everything that is written is blocked like the last position of the prompt; random sources are as many others",
+)

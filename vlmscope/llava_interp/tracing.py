@@ -46,16 +46,28 @@ def restored(
     value   float [d] that replaces them; None for zeros
     rows    repairs that go through the model together
     """
-    states = _states(loaded, asked, sorted({one.layer for one in wanted}))
+    states = clean(loaded, asked, sorted({one.layer for one in wanted}))
     corrupted = replace(asked, embeds=prompts.without(asked, lost, value))
-    cache = knockout.read(loaded, corrupted)
+    yield from patched(loaded, corrupted, states, wanted, rows)
+
+
+@torch.inference_mode()
+def patched(
+    loaded: Loaded, asked: Asked, states: Mapping[int, Tensor], wanted: Sequence[Repair], rows: int
+) -> Iterator[tuple[Repair, Tensor]]:
+    """Logits behind a prompt with other states at some tokens, float32 [vocabulary]; by their first token.
+
+    states   layer -> what is put there, [S, d]
+    """
+    cache = knockout.read(loaded, asked)
     order = sorted(wanted, key=lambda one: (min(one.tokens), one.layer))
     for start in range(0, len(order), rows):
         part = order[start : start + rows]
-        yield from zip(part, _repaired(loaded, corrupted, cache, states, part).float().cpu(), strict=True)
+        yield from zip(part, _repaired(loaded, asked, cache, states, part).float().cpu(), strict=True)
 
 
-def _states(loaded: Loaded, asked: Asked, wanted: Sequence[int]) -> dict[int, Tensor]:
+@torch.inference_mode()
+def clean(loaded: Loaded, asked: Asked, wanted: Sequence[int]) -> dict[int, Tensor]:
     """Layer -> states of the untouched prompt, [S, d]."""
     found: dict[int, Tensor] = {}
     blocks = [layer - 1 for layer in wanted if layer]

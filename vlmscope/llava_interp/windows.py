@@ -70,13 +70,22 @@ RELEASED = {
     ("object_1", "last_row"): "PATCH_PLUS_ONE_TO_LAST_ROW",
     ("all_but_last_row", "last_row"): "PATCH_TO_LAST_ROW",
 }
-# Ours: as many other visual tokens, and the way through the question.
+# Ours: as many other visual tokens, and single ways that an object can take: `beside` are the visual tokens that are no
+# keys. What is left open by `beside_and_question` is the direct way, by `beside_and_last` that through the question, by
+# `question_and_last` that through other visual tokens.
 CONTROLS = (("random", "last"), ("random_1", "last"), ("random_2", "last"), ("random_1", "last_row"))
 PATHS = (
     ("object_1", "question"),
     ("object_1", "question_and_last"),
     ("random_1", "question"),
     ("random_1", "question_and_last"),
+    ("object_1", "beside"),
+    ("random_1", "beside"),
+    ("object_1", "beside_and_question"),
+    ("random_1", "beside_and_question"),
+    ("object_1", "beside_and_last"),
+    ("random_1", "beside_and_last"),
+    ("question", "last"),
 )
 GROUPS = (*RELEASED, *CONTROLS, *PATHS)
 

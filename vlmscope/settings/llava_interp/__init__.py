@@ -6,7 +6,17 @@ from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
 from vlmscope.settings.llava_interp import more
-from vlmscope.settings.llava_interp.more import Attention, Exchange, Several, Tracing, Tuned, Views
+from vlmscope.settings.llava_interp.more import (
+    Attention,
+    Choices,
+    Exchange,
+    Layers,
+    Several,
+    Spoken,
+    Tracing,
+    Tuned,
+    Views,
+)
 
 
 class Objects(Section):
@@ -114,6 +124,9 @@ class LlavaInterp(Section):
     tuned: Tuned = Field(Tuned(), description="visual tokens as words, behind an affine map of every layer")
     tracing: Tracing = Field(Tracing(), description="single visual tokens given back")
     several: Several = Field(Several(), description="one object taken away, another one asked for")
+    choices: Choices = Field(Choices(), description="tokens chosen by attention, length or lens")
+    layers: Layers = Field(Layers(), description="states taken away at one layer")
+    spoken: Spoken = Field(Spoken(), description="attention blocked while a description is written")
     attention: Attention = Field(Attention(), description="attention weights beside blocked attention")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     views: Views = Field(Views(), description="what pages tell of states beside the lens")

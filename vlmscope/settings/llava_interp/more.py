@@ -27,6 +27,31 @@ class Several(Section):
     seed: int = Field(42, ge=0, description="seed of the choice of objects and of random sets")
 
 
+class Choices(Section):
+    """Tokens chosen by attention, length or lens, and taken away."""
+
+    images: int = Field(60, ge=1, description="images with a question that are looked at")
+    sizes: list[int] = Field([2, 4, 8, 16], description="how many tokens every rule takes")
+    seed: int = Field(42, ge=0, description="seed of random sets")
+
+
+class Layers(Section):
+    """States taken away at one layer."""
+
+    images: int = Field(60, ge=1, description="images with a question that are looked at")
+    averaged: int = Field(60, ge=1, description="images whose states are averaged into what takes a state's place")
+    layers: int = Field(8, ge=1, description="most layers, spread from the entrance of the decoder to its last but one")
+    buffer: Literal[0, 1, 2] = Field(1, description="neighbours that are taken away with the object")
+    seed: int = Field(42, ge=0, description="seed of random sets")
+
+
+class Spoken(Section):
+    """Attention blocked while a description is written."""
+
+    images: int = Field(40, ge=1, description="images that are described")
+    seed: int = Field(42, ge=0, description="seed of random keys")
+
+
 class Attention(Section):
     """Attention weights beside what blocked attention costs."""
 

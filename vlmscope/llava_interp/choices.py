@@ -1,0 +1,103 @@
+"""Ways to choose visual tokens whose loss may cost the answer, from files to records (llava_interp.md 9c).
+
+Rules that know nothing of the object rank tokens by what the last position pays to them or by their lengths; the lens
+rules know the class's name. Every rule takes the same numbers of tokens as a random one does.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from vlmscope.capture.batches import picture_of
+from vlmscope.llava_interp import ablate, lens, mean, prompts, rollout, tokens
+from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp.choices_tables import CHOICES
+from vlmscope.llava_interp.lens import Reading
+from vlmscope.llava_interp.prompts import Asked, Word
+from vlmscope.llava_interp.selection import Target
+from vlmscope.llava_interp.tokens import Condition
+from vlmscope.models.load import Loaded
+from vlmscope.raw import read_manifest
+from vlmscope.session import progress
+
+
+def from_files(
+    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Records `CHOICES` of the pictures' own questions, the untouched one first, and the funnel of pictures.
+
+    settings   objects, asking, choices; value: mean, zero
+    """
+    average = mean.load(vector, loaded)
+    value = None if settings["value"] == "zero" else average
+    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
+    targets, funnel = ablate.chosen(loaded, samples, settings)
+    asked = [one for one in targets if one.sample.question][: settings["choices"]["images"]]
+    records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one)]
+    return pl.DataFrame(records, schema=CHOICES), funnel | {"with_question": len(asked)}
+
+
+def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
+    asked, word, plain = ablate.question(own, target)
+    yield _record(target, Condition("none", None, ()), plain)
+    if not ablate.right(plain):
+        return
+    sets = list(conditions(own, target, asked, word))
+    found = prompts.next_logits(own.loaded, [(asked, one.tokens) for one in sets], own.value, own.batch)
+    for one, logits in zip(sets, found, strict=True):
+        yield _record(target, one, prompts.told(own.loaded, logits, word))
+
+
+def _record(target: Target, one: Condition, told: Mapping[str, Any]) -> Record:
+    places = {"condition": one.family, "size": one.size, "tokens": len(one.tokens), "indices": list(one.tokens)}
+    inside = {"on_object": len(set(one.tokens) & set(target.patches)) / len(one.tokens) if one.tokens else None}
+    return dict.fromkeys(CHOICES) | ablate.named(target) | places | inside | dict(told)
+
+
+def conditions(own: Bench, target: Target, asked: Asked, word: Word) -> Iterator[Condition]:
+    """Every set of one picture."""
+    told = own.told["choices"]
+    read = lens.read(own.loaded, asked, word.right, k=1)
+    for rule, values in scores(own.loaded, asked, read).items():
+        for k, found in tokens.ranked(values, told["sizes"]).items():
+            yield Condition(rule, k, tuple(found))
+    for k in told["sizes"]:
+        draws = tokens.seeded(told["seed"], target.image_id, "choices", k)
+        yield Condition("object", k, tuple(draws.sample(target.patches, min(k, len(target.patches)))))
+        yield Condition("random", k, tuple(tokens.drawn(draws, asked.visual, k)))
+    yield from said(target, asked, word, read, told["seed"])
+
+
+def scores(loaded: Loaded, asked: Asked, read: Reading) -> dict[str, np.ndarray]:
+    """Rule -> how early a visual token is taken, float [V].
+
+    attention   of the last position, averaged over heads and layers; rollout: the product of all layers
+    norm        length behind the projector; norm_tower: in front of it
+    lens        the class's largest probability of all layers
+    """
+    every, last, seen = rollout.heads(loaded, asked), len(asked.ids) - 1, slice(asked.first, asked.end)
+    found = {
+        "attention" if name == "direct" else name: method(every, last)[seen].numpy()
+        for name, method in rollout.METHODS.items()
+    }
+    found |= {"norm": asked.norms["register"], "norm_tower": asked.norms["register_tower"]}
+    return found | {"lens": read.share[:, seen].max(0)}
+
+
+def said(target: Target, asked: Asked, word: Word, read: Reading, seed: int) -> Iterator[Condition]:
+    """The causal lens: tokens that it reads as the class, and as many others.
+
+    named      the class is the likeliest token in a layer of the upper half
+    unnamed    as many of the tokens that are not; spared: those of the object that are not
+    """
+    upper = read.tokens[len(read.tokens) // 2 :, asked.first : asked.end, 0]
+    named = np.flatnonzero(np.isin(upper, list(word.right)).any(0)).tolist()
+    if not named:
+        return
+    draws = tokens.seeded(seed, target.image_id, "unnamed")
+    yield Condition("named", None, tuple(named))
+    yield Condition("unnamed", None, tuple(sorted(tokens.drawn(draws, asked.visual, len(named), set(named)))))
+    if spared := sorted(set(target.patches) - set(named)):
+        yield Condition("spared", None, tuple(spared))

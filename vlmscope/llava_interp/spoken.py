@@ -1,0 +1,85 @@
+"""Attention blocked while a description is written, not only for one token, from files to records (9c).
+
+What is blocked for the last position of the prompt is blocked for everything that is written behind it too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import torch
+
+from vlmscope import sweep
+from vlmscope.blocking import Block, blocked
+from vlmscope.capture.batches import picture_of
+from vlmscope.llava_interp import ablate, knockout, prompts, windows
+from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp.prompts import Asked
+from vlmscope.llava_interp.selection import Target
+from vlmscope.llava_interp.spoken_tables import SPOKEN
+from vlmscope.llava_interp.windows import Intervention
+from vlmscope.models import answer
+from vlmscope.models.load import Loaded
+from vlmscope.raw import read_manifest
+from vlmscope.session import progress
+
+# Keys and queries of the prompt; what is written is always among the queries.
+GROUPS = (
+    ("object_1", "last"),
+    ("random_1", "last"),
+    ("object_1", "question_and_last"),
+    ("random_1", "question_and_last"),
+)
+
+
+def from_files(
+    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Records `SPOKEN`, the untouched description first, and the funnel of pictures.
+
+    settings   objects, asking, spoken, synonyms
+    """
+    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
+    targets, funnel = ablate.chosen(loaded, samples, settings)
+    part = targets[: settings["spoken"]["images"]]
+    spans = windows.windows(loaded.family.site("resid_post").layers(loaded.config))
+    wanted = [Intervention(*group, span) for group in GROUPS for span in spans]
+    records = [record for one in progress(part, len(part), "pictures") for record in _of_picture(own, one, wanted)]
+    return pl.DataFrame(records, schema=SPOKEN), funnel | {"described": len(part)}
+
+
+def _of_picture(own: Bench, target: Target, wanted: Sequence[Intervention]) -> Iterator[Record]:
+    """Descriptions of one picture; interventions follow where its object is named at first by a way to judge."""
+    asked = prompts.prepare(own.loaded, [own.ask(own.told["asking"]["describe"])], [own.picture(target.sample)], 1)[0]
+    most, same = own.told["asking"]["generative_tokens"], dict.fromkeys(SPOKEN) | ablate.named(target)
+    plain = prompts.write(own.loaded, [(asked, ())], None, most, 1)[0]
+    yield same | {"source": "", "target": "", "window": "", "text": plain}
+    if not any(ablate.answers.mentions(plain, target.name, mode, own.told["synonyms"]) for mode in ablate.MODES):
+        return
+    grid = prompts.view(own.loaded).grid
+    keys = knockout.keys(target.patches, asked, grid, own.told["spoken"]["seed"], target.image_id)
+    for start in range(0, len(wanted), own.batch):
+        part = wanted[start : start + own.batch]
+        for one, text in zip(
+            part, written(own.loaded, asked, part, keys, knockout.queries(asked, grid), most), strict=True
+        ):
+            place = {"source": one.source, "target": one.target, "window": one.window.name}
+            place |= {"layer_first": one.window.first, "layer_last": one.window.last}
+            yield same | place | {"keys": len(keys[one.source]), "text": text}
+
+
+@torch.inference_mode()
+def written(
+    loaded: Loaded,
+    asked: Asked,
+    wanted: Sequence[Intervention],
+    sources: Mapping[str, Sequence[int]],
+    targets: Mapping[str, Sequence[int]],
+    most: int,
+) -> list[str]:
+    """Greedy answers of one prompt, a row per intervention, at most `most` tokens each."""
+    tensors = prompts.padded(loaded, [(asked, ())] * len(wanted), None)
+    blocks = [[Block(targets[one.target], sources[one.source], one.window.layers, written=True)] for one in wanted]
+    with blocked(loaded, blocks, tensors["attention_mask"]):
+        found = answer.new_tokens(loaded, tensors, most, writer=sweep.decoder(loaded))
+    return [answer.text_of(loaded, one) for one in found]
