@@ -1,7 +1,10 @@
 # vlmscope: look inside vision-language models, from benchmarks and checkpoints to tables, figures and pages.
 #
 #   snakemake results/mmneuron/llava/table2.csv      one result, embedded default
-#   snakemake                                        every headline result of the configured systems
+#   snakemake                                        the headline results of every system, for its first model, and the report
+#   snakemake mmneuron                               every result of one system, for all its models
+#   snakemake results/mmneuron/llava/manifest.json   every result of one system and one model
+#   snakemake everything                             all of it
 #   snakemake --profile slurm TARGET                 the same at paper scale on a cluster
 import os
 import sys
@@ -57,29 +60,10 @@ include: "rules/multimodal_sae_steer.smk"
 include: "rules/multimodal_sae_explain.smk"
 include: "rules/atlas.smk"
 include: "rules/report.smk"
+include: "rules/targets.smk"
 
 
 localrules:
-    all,
-    mmneuron,
-    mmneuron_figures,
-    mmneuron_look,
-    mm_neurons,
-    mm_neurons_look,
-    xl_vlms,
-    xl_vlms_captions,
-    xl_vlms_dictionaries,
-    xl_vlms_learned,
-    xl_vlms_look,
-    xl_vlms_shift,
-    xl_vlms_steer,
-    llava_interp,
-    llava_interp_more,
-    llava_interp_look,
-    multimodal_sae,
-    multimodal_sae_steer,
-    multimodal_sae_explain,
-    atlas,
     data_fetch,
     data_links,
     data_folder,
@@ -87,34 +71,4 @@ localrules:
     model_resolve,
     capture_index,
     report_config,
-
-
-rule xl_vlms:
-    """Headline results of the third system for every configured model."""
-    input:
-        rules.xl_vlms_dictionaries.input,
-        rules.xl_vlms_shift.input,
-        rules.xl_vlms_steer.input,
-        rules.xl_vlms_captions.input,
-        rules.xl_vlms_learned.input,
-
-
-rule all:
-    """Headline results of every configured system."""
-    default_target: True
-    input:
-        rules.mmneuron.input,
-        rules.mmneuron_figures.input,
-        rules.mmneuron_look.input,
-        rules.mm_neurons.input,
-        rules.mm_neurons_look.input,
-        rules.xl_vlms.input,
-        rules.xl_vlms_look.input,
-        rules.multimodal_sae.input,
-        rules.multimodal_sae_explain.input,
-        rules.multimodal_sae_steer.input,
-        rules.llava_interp.input,
-        rules.llava_interp_more.input,
-        rules.llava_interp_look.input,
-        rules.atlas.input,
-        rules.report_config.output,
+    target_manifest,

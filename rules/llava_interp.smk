@@ -23,8 +23,8 @@ judging = {
 }
 
 
-rule llava_interp:
-    """Headline results of this system for every configured model."""
+rule llava_interp_tables:
+    """Tables and figures of this system, for every configured model."""
     input:
         expand(
             "results/llava_interp/{model}/{file}",

@@ -11,8 +11,8 @@ manifests = ["results/models/{model}/model.json", f"results/data/{cfg.mm_neurons
 about = settings(scale="scale", label="models.{model}.label")
 
 
-rule mm_neurons:
-    """Headline results of this system for every configured model."""
+rule mm_neurons_tables:
+    """Tables and figures of this system, for every configured model."""
     input:
         expand(
             "results/mm_neurons/{model}/{file}",

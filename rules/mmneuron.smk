@@ -13,8 +13,8 @@ named = cfg.mmneuron.tables
 demands = Demands(cfg, portions.domains)
 
 
-rule mmneuron:
-    """Headline results of this system for every configured model."""
+rule mmneuron_tables:
+    """Tables of neurons and of their effects, for every configured model."""
     input:
         expand(
             "results/mmneuron/{model}/{file}.csv",

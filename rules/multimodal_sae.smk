@@ -12,7 +12,7 @@ from vlmscope.multimodal_sae import job as sae_job
 sae = sae_job.Inputs(cfg)
 
 
-rule multimodal_sae:
+rule multimodal_sae_coder:
     """Autoencoder, its quality and the active latents of pictures, for every configured model."""
     input:
         expand(

@@ -26,7 +26,7 @@ from vlmscope.settings.xl_vlms import XLVLMs
 
 
 class Run(Section):
-    """What `snakemake` without a target makes."""
+    """Models that each system is run on: `snakemake` makes the headline results of the first, `everything` all."""
 
     mmneuron: list[Name] = Field(["llava", "blip"], description="models whose domain neurons are studied")
     mm_neurons: list[Name] = Field(
@@ -48,7 +48,7 @@ class Config(Section):
     scale: Literal["tiny", "paper"] = Field(
         "tiny", description="tiny: embedded models and world, offline; paper: published checkpoints and benchmarks"
     )
-    run: Run = Field(Run(), description="what is made when no target is named")
+    run: Run = Field(Run(), description="models of each system; no target means headline results of the first")
     models: dict[Name, Model] = Field(description="catalogue of checkpoints")
     judges: dict[Name, Judge] = Field(description="catalogue of judges for free answers")
     datasets: dict[Name, Dataset] = Field(description="catalogue of benchmarks")

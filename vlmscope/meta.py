@@ -11,6 +11,7 @@ from typing import Any
 from vlmscope.store import files
 
 META = "vlmscope.meta/1"
+LISTING = "vlmscope.listing/1"
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars", "h5py")
 # What a table says of the model and of the datasets behind it; folders of this machine are left out.
 CHECKPOINT = ("checkpoint", "revision", "dtype", "quantize", "attention", "fingerprint", "family")
@@ -32,6 +33,21 @@ def write(
     about, code, settings = (given.pop(name, empty) for name, empty in (("about", {}), ("code", ""), ("settings", {})))
     found = describe(table, about=about, settings={**settings, **given}, inputs=inputs, code=code, notes=notes)
     files.write_json(found, target)
+
+
+def listing(system: str, model: str, paths: Iterable[str]) -> dict[str, Any]:
+    """Results of one system and model, as JSON: path below their folder -> bytes and digest; folders file by file."""
+    home = Path("results", system, model)
+    files_below = [file for path in paths for file in _inside(Path(path))]
+    found = {
+        one.relative_to(home).as_posix(): {"bytes": one.stat().st_size, "digest": files.digest(one)}
+        for one in files_below
+    }
+    return {"format": LISTING, "system": system, "model": model, "files": found}
+
+
+def _inside(path: Path) -> list[Path]:
+    return [one for one in sorted(path.rglob("*")) if one.is_file()] if path.is_dir() else [path]
 
 
 def _unpacked(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """Targets of the command line, looked at before the engine does, which would only say that no rule makes them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from vlmscope.config import Config
+from vlmscope.config import Config, Run
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
 from vlmscope.mmneuron.portions import Portions
@@ -32,6 +33,65 @@ SHAPES = (
     r"results/llava_interp/(?P<model>[^/]+)/.*",
     r"results/atlas/(?P<model>[^/]+)/.*",
 )
+# The parts of a system's results, as the target rules list them: files, several rules' worth.
+Parts = Mapping[str, Iterable[Iterable[str]]]
+
+
+class Made:
+    """What the targets `all`, `everything`, a system's name and a model's manifest make.
+
+    run        models of every system; the first one is the headline's
+    headline   by system, lists of files that `all` makes of the first model
+    more       by system, lists of files that only `everything` makes
+    """
+
+    def __init__(self, run: Run, headline: Parts, more: Parts) -> None:
+        self._first = {system: models[:1] for system, models in run}
+        self._headline = {system: _flat(lists) for system, lists in headline.items()}
+        self._more = {system: _flat(lists) for system, lists in more.items()}
+
+    def of(self, system: str, model: str = "") -> list[str]:
+        """Every file of a system, or of one model in it; those that tell of several models belong to no model."""
+        files = [*self._headline[system], *self._more.get(system, [])]
+        return [one for one in files if not model or one.startswith(f"results/{system}/{model}/")]
+
+    @property
+    def systems(self) -> list[str]:
+        """Their names."""
+        return list(self._headline)
+
+    def files(self, wildcards: Any) -> list[str]:
+        """Every file of `{system}` and `{model}`, for a rule's input."""
+        found = self.of(wildcards.system, wildcards.model)
+        if not found:
+            raise VlmscopeError(
+                f"'{wildcards.model}' is not among the models of {wildcards.system}.",
+                where=f"run.{wildcards.system}",
+                instead="add it there, or ask for single results by their paths",
+            )
+        return found
+
+    @property
+    def headline(self) -> list[str]:
+        """Headline files of every system's first model."""
+        return [
+            one
+            for system, files in self._headline.items()
+            for model in self._first[system]
+            for one in files
+            if one.startswith(f"results/{system}/{model}/")
+        ]
+
+    @property
+    def every(self) -> list[str]:
+        """Files of every system and model."""
+        return [one for system in self._headline for one in self.of(system)]
+
+
+def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(str(one) for files in lists for one in files))
+
+
 # What mmneuron makes of any model: lens, map of the pictures, prompts, answers without a mask.
 WITHOUT_NEURONS = r"lens[_/].*|embeddings\.\w+|fig2_pca\..*|prompts\.json|answers/[^/]+/none\.parquet"
 

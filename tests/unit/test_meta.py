@@ -87,3 +87,15 @@ def test_versions_name_what_is_installed_alone(monkeypatch):
     assert {"python", *meta.PACKAGES} == set(meta.versions())
     monkeypatch.setattr(meta, "PACKAGES", ("numpy", "no_such_package"))
     assert set(meta.versions()) == {"python", "numpy"}
+
+
+def test_a_listing_has_every_file_below_folders_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "results" / "mmneuron" / "llava"
+    (home / "pages").mkdir(parents=True)
+    (home / "table.csv").write_text("a,b\n")
+    (home / "pages" / "one.html").write_text("<p>")
+    paths = ["results/mmneuron/llava/table.csv", "results/mmneuron/llava/pages"]
+    found = meta.listing("mmneuron", "llava", paths)
+    assert {name: one["bytes"] for name, one in found["files"].items()} == {"table.csv": 4, "pages/one.html": 3}
+    assert found["files"]["table.csv"]["digest"] == files.digest(home / "table.csv")

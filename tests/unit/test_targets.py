@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import pytest
 from test_layout import changed
@@ -105,3 +106,38 @@ def test_every_file_that_a_rule_makes_per_name_has_a_shape():
         wildcards = set(re.findall(r"\{+\w+\}+", pattern.replace("{{", "{").replace("}}", "}"))) & named
         example = re.sub(r"\{+(\w+)\}+", lambda found: "0" if found[1] == "number" else found[1], pattern)
         assert len(targets._names_in(example)) >= len(wildcards), pattern
+
+
+def planned(**run):
+    own = config.default().run.model_copy(update=run)
+    names = {"mmneuron": "table.csv", "xl_vlms": "cox.csv"}
+    return targets.Made(
+        own,
+        headline={
+            system: [[f"results/{system}/{model}/{file}" for model in getattr(own, system)]]
+            for system, file in names.items()
+        },
+        more={"xl_vlms": [["results/xl_vlms/molmo/shift.csv", "results/xl_vlms/across_models.csv"]]},
+    )
+
+
+def test_the_headline_is_that_of_each_first_model():
+    made = planned(mmneuron=["blip", "llava"], xl_vlms=["molmo"])
+    assert made.headline == ["results/mmneuron/blip/table.csv", "results/xl_vlms/molmo/cox.csv"]
+    assert planned(mmneuron=[], xl_vlms=["molmo"]).headline == ["results/xl_vlms/molmo/cox.csv"]
+
+
+def test_a_system_is_all_its_models_and_everything_all_systems():
+    made = planned(mmneuron=["blip", "llava"], xl_vlms=["molmo"])
+    assert made.of("mmneuron") == ["results/mmneuron/blip/table.csv", "results/mmneuron/llava/table.csv"]
+    assert made.of("xl_vlms", "molmo") == ["results/xl_vlms/molmo/cox.csv", "results/xl_vlms/molmo/shift.csv"]
+    assert (
+        made.every == [*made.of("mmneuron"), *made.of("xl_vlms")] and "results/xl_vlms/across_models.csv" in made.every
+    )
+
+
+def test_a_manifest_of_a_model_that_is_not_run_says_where_to_name_it():
+    asked = SimpleNamespace(system="mmneuron", model="llava15")
+    with pytest.raises(VlmscopeError, match="'llava15' is not among the models of mmneuron") as caught:
+        planned().files(asked)
+    assert caught.value.where == "run.mmneuron"

@@ -21,12 +21,19 @@ class Pages:
 
     def every(self) -> list[str]:
         """Pages of all headline models."""
-        return [f"results/xl_vlms/{model}/{page}.html" for model in self.models for page in self._of(model)]
+        return [*self.dictionaries(), *(self._page(model, one) for model in self.models for one in self._more(model))]
 
-    def _of(self, model: str) -> list[str]:
+    def dictionaries(self) -> list[str]:
+        """Those of the dictionaries alone, which wait for no fine-tune and no steering."""
         found = [f"concepts_{name}_{method}" for name, methods in self.concepts.items() for method in methods]
         found += [f"local_{name}" for name in self.local]
-        return [*found, *(f"shift_panels_{tuned}_{name}" for tuned, name in self.shift.comparisons(model)), "steering"]
+        return [self._page(model, one) for model in self.models for one in found]
+
+    def _more(self, model: str) -> list[str]:
+        return [*(f"shift_panels_{tuned}_{name}" for tuned, name in self.shift.comparisons(model)), "steering"]
+
+    def _page(self, model: str, name: str) -> str:
+        return f"results/xl_vlms/{model}/{name}.html"
 
     def raw(self, wildcards: Wildcards) -> str:
         """Manifest of the pictures of a set."""
