@@ -4,6 +4,7 @@ The prompt is the picture alone. The model stops behind the layer; of a picture'
 kept, or all of them.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from vlmscope.capture import batches, places
 from vlmscope.capture.plan import Take
 from vlmscope.models import inputs, placement
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import cache_files, checkpoint, examples, loop, states
+from vlmscope.multimodal_sae import cache_files, checkpoint, examples, first_view, loop, states
 from vlmscope.multimodal_sae.cache_files import Writer
 from vlmscope.multimodal_sae.sae import SparseCoder
 from vlmscope.raw import read_manifest
@@ -42,30 +43,36 @@ def pictures(
     scope: Scope,
     batch: int,
 ) -> None:
-    """Add pictures to a cache, in their order: image tokens of the first view, or all of them."""
+    """Add pictures to a cache, in their order: image tokens of the first view, or all of them.
+
+    For the first view alone nothing else is computed: no token sees those behind it.
+    """
     starts = range(0, len(chosen), WAITING * batch)
+    alone = scope == "base" and first_view.known(loaded)
     for start in progress(starts, len(starts), "groups of pictures"):
         some = chosen[start : start + WAITING * batch]
         found: dict[int, tuple[np.ndarray, np.ndarray, str]] = {}
         for rows in inputs.batches(loaded, [PROMPT] * len(some), some, batch):
             shown = [picture(some[row]) for row in rows]
             tensors = inputs.encode(loaded, [PROMPT] * len(rows), shown, side="right")
-            taken = _states(loaded, take, inputs.Batch(rows, tensors), scope)
+            with first_view.alone(loaded) if alone else contextlib.nullcontext():
+                given = first_view.cut(loaded, tensors) if alone else tensors
+                taken = _states(loaded, take, inputs.Batch(rows, given), scope)
             for row, x, one in zip(rows, taken, shown, strict=True):
                 found[row] = *active(coder, x), examples.fingerprint(one)
         for row in range(len(some)):
             writer.add(*found[row])
 
 
-def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> Iterator[Tensor]:
+def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> list[Tensor]:
     """States of every sample at its image tokens [n, d]."""
     every = places.positions("all", batch, loaded.family.image_token(loaded.config))
     x = states.states(loaded, take, batch)
     wanted = places.positions("image", batch, loaded.family.image_token(loaded.config))
     if scope == "base":
         wanted &= wanted.cumsum(1) <= loop.base_positions(loaded.config, wanted.shape[1])
-    for rows, mask in zip(x.split(every.sum(1).tolist()), wanted[every].split(every.sum(1).tolist()), strict=True):
-        yield rows[mask.to(rows.device)]
+    counts = every.sum(1).tolist()
+    return [rows[mask.to(x.device)] for rows, mask in zip(x.split(counts), wanted[every].split(counts), strict=True)]
 
 
 def from_files(
