@@ -1,6 +1,7 @@
 # multimodal-sae: names for latents, and how well they fit (arXiv 2411.14982, Tables 1 and 2).
 #
-# NEEDS     results/multimodal_sae/{model}/{cache.h5,sae/}, the model that explains, CLIP, the samples of the cache
+# NEEDS     results/multimodal_sae/{model}/{cache.h5,sae/}, the model that explains, CLIP, the samples of the cache,
+#           Grounding DINO and SAM where they find what names mean
 # MAKES     results/multimodal_sae/{model}/untrained/                 the control: an autoencoder that was not trained
 #           results/multimodal_sae/{model}/labels.parquet             names of latents, by explainer
 #           results/multimodal_sae/{model}/explanations.csv           the same with scores
@@ -101,6 +102,7 @@ rule multimodal_sae_score:
         labels="results/multimodal_sae/{model}/labels.parquet",
         explainer=naming.judge,
         clip=naming.clip,
+        segmenters=naming.segmenters,
         raws=sae.cached_raws,
         samples=sae.cached_samples,
     output:
@@ -125,10 +127,9 @@ rule multimodal_sae_score:
             examples="multimodal_sae.explain.examples",
             size="multimodal_sae.explain.size",
             segmenter="multimodal_sae.explain.segmenter",
-            detector="multimodal_sae.explain.detector",
-            sam="multimodal_sae.explain.sam",
             box_threshold="multimodal_sae.explain.box_threshold",
             prefix="multimodal_sae.explain.prefix",
+            scorers="multimodal_sae.explain.scorers",
             random_iou="multimodal_sae.explain.random_iou",
             random_clip="multimodal_sae.explain.random_clip",
             resamples="multimodal_sae.explain.resamples",

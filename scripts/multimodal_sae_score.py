@@ -16,6 +16,7 @@ with logged(snakemake.log[0]):
         raws=read.raws,
         tables=read.samples,
         clip=read.clip,
+        segmenters=read.segmenters,
         settings=told,
         talkers=explain_talkers.of(told, read.explainer, chat.Server, where),
         batch=snakemake.resources.batch,

@@ -50,7 +50,7 @@ class Config(Section):
     )
     run: Run = Field(Run(), description="models of each system; no target means headline results of the first")
     models: dict[Name, Model] = Field(description="catalogue of checkpoints")
-    judges: dict[Name, Judge] = Field(description="catalogue of judges for free answers")
+    judges: dict[Name, Judge] = Field(description="catalogue of judges: of free answers, and of what pictures show")
     datasets: dict[Name, Dataset] = Field(description="catalogue of benchmarks")
     captures: dict[Name, Capture] = Field(description="catalogue of recording runs")
     finetunes: dict[Name, Finetune] = Field({}, description="catalogue of fine-tunes of those models")

@@ -64,7 +64,7 @@ def test_boxes_and_masks_come_from_the_two_models(folders):
     squashed = picture.resize((SIZE, SIZE))
     boxes = finder._boxes(squashed, "car.")
     assert len(boxes) == 6 and all(len(box) == 4 for box in boxes)
-    candidates = finder._candidates(squashed, boxes)
+    candidates = finder._candidates(0, squashed, boxes)
     assert candidates.shape == (6, 3, SIZE, SIZE) and candidates.dtype == bool
     found = finder.find(0, picture, "car")
     assert found.shape == (SIZE, SIZE) and found.dtype == bool
@@ -73,3 +73,24 @@ def test_boxes_and_masks_come_from_the_two_models(folders):
 def test_no_box_gives_no_mask(folders):
     finder = Grounded(*folders, size=SIZE, threshold=1.0, device="cpu")
     assert finder.find(0, Image.new("RGB", (30, 30)), "car") is None
+
+
+def test_masks_are_those_of_a_plain_pass_and_a_picture_is_encoded_once(folders, monkeypatch):
+    pictures = [
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8))
+        for seed in (0, 1)
+    ]
+    finder = Grounded(*folders, size=SIZE, threshold=0.0, device="cpu")
+    _, _, cutter, cut = finder._models
+    boxes, encoded = [[3.0, 5.0, 40.0, 50.0], [0.0, 0.0, 64.0, 64.0]], []
+    inner = cutter.get_image_embeddings
+    monkeypatch.setattr(cutter, "get_image_embeddings", lambda given: encoded.append(1) or inner(given))
+    for number in (0, 1, 0, 1):
+        own = finder._candidates(number, pictures[number], boxes)
+        process = hf.SamProcessor(cut)
+        given = process(pictures[number], input_boxes=[boxes], return_tensors="pt")
+        sizes = (given["original_sizes"], given["reshaped_input_sizes"])
+        plain = cut.post_process_masks(cutter(**given).pred_masks, *sizes)[0].numpy()
+        assert plain.any() and not plain.all()
+        assert np.mean(own != plain) < 2e-3
+    assert len(encoded) == 2

@@ -1,6 +1,6 @@
 """Does a description fit what a latent's pictures have in common (2.7), and does a picture show it?
 
-1, 0, or -1 where it could not be told.
+1, 0, or -1 where it could not be told; `grade` gives 0 to 10.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,11 @@ class Match:
         """1 where all known words are true of one object of the picture."""
         return int(self.truth.region(image, oracle.known(text, self.words), LOOK) is not None)
 
+    def grade(self, text: str, image: int, picture: Image.Image) -> float:
+        """Ten times the share of the picture that shows objects of which all known words are true."""
+        found = self.truth.region(image, oracle.known(text, self.words), LOOK)
+        return 0.0 if found is None else 10 * float(found.mean())
+
     def covered(self, shown: Shown) -> Sequence[frozenset[str]]:
         """Words of the object that shares most pixels with each active region; none where no object does."""
         found = []
@@ -55,3 +60,7 @@ class Asked:
     def shows(self, text: str, image: int, picture: Image.Image) -> int:
         """What it answers about the picture as it is."""
         return explain_text.verdict(self.talker.say("", [picture, explain_text.DETECT + text], 8))
+
+    def grade(self, text: str, image: int, picture: Image.Image) -> float:
+        """What it answers about the picture as it is."""
+        return explain_text.grade(self.talker.say("", [picture, explain_text.SIMULATE + text], 8))

@@ -10,7 +10,7 @@ class Inputs:
     """Input functions and paths of the rules."""
 
     def __init__(self, config: Any, hookpoint: str) -> None:
-        self.own = config.multimodal_sae.explain
+        self.own, self.judges = config.multimodal_sae.explain, config.judges
         self.control = f"results/multimodal_sae/{{model}}/untrained/{hookpoint}"
         self.state = f"results/multimodal_sae/{{model}}/labels.state/{hookpoint}.jsonl"
         self.clip = f"results/models/{self.own.clip}/model.json"
@@ -24,6 +24,15 @@ class Inputs:
     def judge(self, wildcards: Wildcards) -> list[str]:
         """The same, where it judges."""
         return self._manifest(self.own.judge.by == "local")
+
+    def segmenters(self, wildcards: Wildcards) -> list[str]:
+        """Manifests or configurations of the models that find boxes and cut them out; none where masks are known."""
+        named = (self.own.detector, self.own.sam) if self.own.segmenter == "grounded" else ()
+        found = [(name, self.judges[name]) for name in named]
+        return [
+            f"results/models/{name}/hub.json" if one.source == "hub" else f"{one.checkpoint}/config.json"
+            for name, one in found
+        ]
 
     def _manifest(self, wanted: bool) -> list[str]:
         return [f"results/models/{self.own.model}/model.json"] if wanted else []

@@ -48,6 +48,12 @@ JUDGE = (
 DETECT = "Does the picture show this? Answer 1 if it does and 0 if it does not, and nothing else.\n\nThis: "
 
 
+SIMULATE = (
+    "How much of the picture shows this? Answer with a whole number from 0 (none of it) to 10 (all of it), and nothing "
+    "else.\n\nThis: "
+)
+
+
 def label_prompt() -> str:
     """The question after the class of a description."""
     lines = "\n".join(f"{name}: {meaning}" for name, meaning in CONCEPTS.items())
@@ -69,6 +75,12 @@ def concept(text: str) -> str:
     """A class of `CONCEPTS` from an answer; `other` for anything else."""
     word = re.sub(r"[^a-z]", "", text.strip().lower()).replace("colour", "color")
     return word if word in CONCEPTS else OTHER
+
+
+def grade(text: str) -> int:
+    """A whole number from 0 to 10 of a judge's answer, -1 for anything else."""
+    found = re.fullmatch(r"\D*(\d+)(?:\s*(?:/|of|out of)\s*10)?\D*", text.strip())
+    return int(found[1]) if found and int(found[1]) <= 10 else -1
 
 
 def verdict(text: str) -> int:

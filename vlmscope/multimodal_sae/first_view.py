@@ -8,7 +8,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -28,8 +27,13 @@ def known(loaded: Loaded) -> bool:
 @contextlib.contextmanager
 def alone(loaded: Loaded) -> Iterator[None]:
     """Inside, the model takes every picture to have one view."""
-    with patch.object(_module(loaded), COUNT, lambda *args, **kwargs: 1):
+    module = _module(loaded)
+    usual = getattr(module, COUNT)
+    setattr(module, COUNT, lambda *args, **kwargs: 1)
+    try:
         yield
+    finally:
+        setattr(module, COUNT, usual)
 
 
 def cut(loaded: Loaded, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from functools import cache as remembered
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
-from PIL import Image
 
 from vlmscope.metrics.clip_score import clip_score
 from vlmscope.metrics.clip_towers import Towers
-from vlmscope.multimodal_sae import explain_text, iou
+from vlmscope.multimodal_sae import explain_text, iou, score_judged
 from vlmscope.multimodal_sae.explain import LABELS
 from vlmscope.multimodal_sae.explain_shown import HELD_OUT, REFERENCE, Chooser, Shown
+from vlmscope.multimodal_sae.score_judged import Judge
 from vlmscope.multimodal_sae.segment import Segmenter
 from vlmscope.samples import Sample
 from vlmscope.session import progress
@@ -30,7 +30,8 @@ WEIGHT = 100.0
 HELD = 4096
 MEASURES = (
     *("iou", "iou_undilated", "iou_reference", "iou_random", "iou_shuffled", "ceiling", "activated_pct"),
-    *("clip", "clip_random", "clip_shuffled", "detection", "detection_shuffled"),
+    *("clip", "clip_random", "clip_shuffled"),
+    *(name + ending for name in score_judged.FOUND for ending in ("", "_shuffled")),
 )
 SCORED = {
     **{name: kind for name, kind in LABELS.items() if name != "pictures"},
@@ -38,18 +39,6 @@ SCORED = {
     **dict.fromkeys(MEASURES, pl.Float64),
     "consistency": pl.Int64,
 }
-
-
-class Judge(Protocol):
-    """Says whether a description fits."""
-
-    def judge(self, text: str, shown: Shown) -> int:
-        """1, 0, or -1 where it cannot be told."""
-        ...
-
-    def shows(self, text: str, image: int, picture: Image.Image) -> int:
-        """The same, of whether a picture shows what a text names; `image` is its number in the cache."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ class Pictures:
 class Scorer:
     """Scores names of latents of one autoencoder.
 
-    settings   random_iou, random_clip, seed
+    settings   random_iou, random_clip, scorers, seed
     """
 
     def __init__(
@@ -96,6 +85,7 @@ class Scorer:
     ) -> None:
         self.chooser, self.segmenter, self.judge, self.clip, self.settings = chooser, segmenter, judge, clip, settings
         self.held_out = np.flatnonzero(chooser.half == 1)
+        self.judged = score_judged.Judged(chooser, judge, settings["scorers"], settings["seed"])
         tokens = int(chooser.cache.ends[-1])
         self.density: Callable[[int], float] = lambda latent: float(chooser.cache.firing[latent]) / tokens
         self.find = lru_cache(HELD)(self._find)
@@ -121,30 +111,14 @@ class Scorer:
             "clip": float(self.clip.scores(shown.images, text).mean()),
             "clip_random": float(runs["clip"].mean()),
             "clip_shuffled": float(self.clip.scores(shown.images, other).mean()) if other else None,
-            "detection": self.detection(shown, text),
-            "detection_shuffled": self.detection(shown, other) if other else None,
         }
+        found |= self.judged.of(shown, text, other)
         return Scored(row | found | {"consistency": self.judge.judge(text, shown)}, runs)
 
     def agreement(self, shown: Shown, text: str, dilated: bool = True) -> float:
         """Mean IoU of a latent's regions with what a text names."""
         targets = [self.find(image, text) for image in shown.images]
         return iou.average(iou.scored(shown.regions(dilated), targets))
-
-    def detection(self, shown: Shown, text: str) -> float | None:
-        """How often the judge tells pictures with the latent from as many without, by the name alone: 0.5 by chance.
-
-        Mean of both shares of right answers (delphi); None where one side has no clear answer.
-        """
-        fires = self.chooser.cache.pooled(shown.latent)["image"]
-        silent = np.setdiff1d(self.held_out, fires)
-        generator = np.random.default_rng([self.settings["seed"], shown.latent])
-        drawn = generator.choice(silent, min(len(shown.images), len(silent)), replace=False).tolist()
-        shares = []
-        for images, right in ((shown.images, 1), (drawn, 0)):
-            said = [self.judge.shows(text, image, self.chooser.picture(image)) for image in images]
-            shares.append([one == right for one in said if one >= 0])
-        return float(np.mean([np.mean(one) for one in shares])) if all(shares) else None
 
     def random(self, latent: int, text: str) -> dict[str, np.ndarray]:
         """Scores on random pictures of the half: with replacement for masks, without for CLIP, as released."""

@@ -12,6 +12,7 @@ from vlmscope.multimodal_sae import cache_files, explain, oracle, score, score_c
 from vlmscope.multimodal_sae.consistency import MATCH, Asked, Match
 from vlmscope.multimodal_sae.explain import Talker
 from vlmscope.multimodal_sae.explain_shown import Chooser
+from vlmscope.multimodal_sae.score_judged import Judge
 from vlmscope.raw import read_manifest
 from vlmscope.samples import read as read_samples
 from vlmscope.stats import Draws
@@ -32,6 +33,7 @@ def from_files(
     raws: Sequence[str],
     tables: Sequence[str],
     clip: str,
+    segmenters: Sequence[str],
     settings: Mapping[str, Any],
     talkers: Callable[[str], Talker | None],
     batch: int,
@@ -39,8 +41,9 @@ def from_files(
 ) -> Found:
     """Tables by the name of their output: explanations, table1, table2, classes.
 
-    caches     name of the autoencoder -> cache
-    settings   multimodal_sae.explain
+    caches       name of the autoencoder -> cache
+    segmenters   manifests or configurations of detector and SAM; none where masks are known
+    settings     multimodal_sae.explain
     """
     named = stored.read(labels, explain.LABELS)
     draws = Draws(settings["resamples"], settings["seed"])
@@ -51,7 +54,7 @@ def from_files(
         own, picture = explain.pictures(raws, tables, names)
         truth = oracle.Truth(own, picture)
         view = score.Pictures(towers, own, roots(raws, tables, names), settings["prefix"])
-        finder, judge = _segmenter(truth, settings, device), _judge(truth, talkers)
+        finder, judge = _segmenter(truth, segmenters, settings, device), _judge(truth, talkers)
         scored: list[score.Scored] = []
         for coder, cache in opened.items():
             chooser = Chooser(cache, picture, most=settings["examples"], size=settings["size"])
@@ -76,13 +79,21 @@ def roots(raws: Sequence[str], tables: Sequence[str], names: Sequence[str]) -> l
     return [str(Path(found[name])) for name in names]
 
 
-def _segmenter(truth: oracle.Truth, settings: Mapping[str, Any], device: str) -> segment.Segmenter:
+def _segmenter(
+    truth: oracle.Truth, segmenters: Sequence[str], settings: Mapping[str, Any], device: str
+) -> segment.Segmenter:
     if settings["segmenter"] == "truth":
         return segment.TrueMasks(truth, settings["size"])
     given = {"size": settings["size"], "threshold": settings["box_threshold"], "device": device}
-    return segment.Grounded(settings["detector"], settings["sam"], **given)
+    return segment.Grounded(*map(_folder, segmenters), **given, work=str(Path(segmenters[0]).parent))
 
 
-def _judge(truth: oracle.Truth, talkers: Callable[[str], Talker | None]) -> score.Judge:
+def _folder(named: str) -> str:
+    """The folder of a checkpoint by its manifest, or by its configuration."""
+    path = Path(named)
+    return str(path.parent / "hub" if path.name == "hub.json" else path.parent)
+
+
+def _judge(truth: oracle.Truth, talkers: Callable[[str], Talker | None]) -> Judge:
     talker = talkers("judge")
     return Match(truth) if talker is None else Asked(talker)

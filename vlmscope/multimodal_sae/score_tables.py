@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vlmscope.multimodal_sae import explain_text
+from vlmscope.multimodal_sae import explain_text, score_judged
 from vlmscope.multimodal_sae.score import Scored
 from vlmscope.stats import Draws
 
 TOTAL = "total"
 ROWS = (*explain_text.CONCEPTS, explain_text.OTHER, TOTAL)
-METRICS = ("iou", "iou_undilated", "iou_reference", "clip", "detection")
+METRICS = ("iou", "iou_undilated", "iou_reference", "clip", *score_judged.FOUND)
 SOURCES = {1: "arXiv 2411.14982v2, Table 1", 2: "arXiv 2411.14982v2, Table 2"}
 # Class -> value, random mean and half-width of its 99 % interval. The order of the four middle rows is that of a
 # running text: a reading, no certainty.

@@ -1,12 +1,16 @@
 """Where a picture shows what a text names (multimodal_sae.md 2.10)."""
 
+import math
+import os
+import tempfile
+import weakref
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from vlmscope.errors import VlmscopeError
 from vlmscope.multimodal_sae import oracle
 from vlmscope.multimodal_sae.oracle import Truth
 
@@ -39,17 +43,12 @@ class Grounded:
 
     detector, sam   folders of checkpoints that transformers loads
     threshold       least score of a box
+    work            folder with room for what SAM's encoder makes of pictures, 2 MB each; "" for that of the system
     """
 
-    def __init__(self, detector: str, sam: str, *, size: int, threshold: float, device: str) -> None:
-        for name, folder in (("detector", detector), ("sam", sam)):
-            if not folder:
-                raise VlmscopeError(
-                    "There is no checkpoint to segment with.",
-                    where=f"multimodal_sae.explain.{name}",
-                    instead="a folder with IDEA-Research/grounding-dino-base or facebook/sam-vit-huge",
-                )
+    def __init__(self, detector: str, sam: str, *, size: int, threshold: float, device: str, work: str = "") -> None:
         self.folders, self.size, self.threshold, self.device = (detector, sam), size, threshold, device
+        self.seen = Seen(work)
 
     @cached_property
     def _models(self) -> tuple[Any, Any, Any, Any]:
@@ -61,7 +60,7 @@ class Grounded:
         # Processors of Pillow: the others need torchvision.
         words = hf.AutoTokenizer.from_pretrained(detector, **options)
         look = hf.GroundingDinoProcessor(hf.GroundingDinoImageProcessorPil.from_pretrained(detector, **options), words)
-        cut = hf.SamProcessor(hf.SamImageProcessorPil.from_pretrained(sam, **options))
+        cut = hf.SamImageProcessorPil.from_pretrained(sam, **options)
         kinds = ((hf.GroundingDinoForObjectDetection, detector), (hf.SamModel, sam))
         found = [kind.from_pretrained(folder, use_safetensors=True, **options) for kind, folder in kinds]
         finder, cutter = (one.to(self.device).eval().requires_grad_(False) for one in found)
@@ -71,7 +70,7 @@ class Grounded:
         """All candidates of all boxes together."""
         squashed = picture.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
         boxes = self._boxes(squashed, text.rstrip(".") + ".")
-        return joined(self._candidates(squashed, boxes)) if boxes else None
+        return joined(self._candidates(image, squashed, boxes)) if boxes else None
 
     def _boxes(self, picture: Image.Image, text: str) -> list[list[float]]:
         finder, process, _, _ = self._models
@@ -82,11 +81,45 @@ class Grounded:
         )
         return found[0]["boxes"].tolist()
 
-    def _candidates(self, picture: Image.Image, boxes: list[list[float]]) -> np.ndarray:
+    def _candidates(self, image: int, picture: Image.Image, boxes: list[list[float]]) -> np.ndarray:
+        """Masks bool [box, candidate, size, size]; the encoder, which costs most, sees a picture once."""
+        import torch
+
         _, _, cutter, process = self._models
-        given = process(picture, input_boxes=[boxes], return_tensors="pt").to(self.device)
-        sizes = (given["original_sizes"].cpu(), given["reshaped_input_sizes"].cpu())
-        return process.image_processor.post_process_masks(cutter(**given).pred_masks.cpu(), *sizes)[0].numpy()
+        side = process.size["longest_edge"]
+        known = torch.from_numpy(self.seen.of(image, lambda: self._encoded(picture))).to(self.device, cutter.dtype)
+        scaled = torch.tensor([boxes], device=self.device, dtype=cutter.dtype) * side / self.size
+        found = cutter(image_embeddings=known, input_boxes=scaled).pred_masks.cpu()
+        return process.post_process_masks(found, [(self.size, self.size)], [(side, side)])[0].numpy()
+
+    def _encoded(self, picture: Image.Image) -> np.ndarray:
+        _, _, cutter, process = self._models
+        given = process(picture, return_tensors="pt")["pixel_values"].to(self.device, cutter.dtype)
+        return cutter.get_image_embeddings(given).cpu().numpy()
+
+
+class Seen:
+    """Arrays by number, each made once and kept in a file without a name that vanishes with the run.
+
+    The boxes of all names, and random pictures, come back to the same pictures; thousands of them do not fit into
+    memory. Half precision [differs: 2.10]: at 2 MB a picture, what is kept of 46,684 takes 98 GB.
+    """
+
+    def __init__(self, folder: str = "") -> None:
+        # Unbuffered, and open as long as this is there.
+        self.file = tempfile.TemporaryFile(dir=folder or None, buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
+        self.places: dict[int, tuple[int, tuple[int, ...]]] = {}
+
+    def of(self, number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array of that number as float16, made now where it is not known."""
+        if number not in self.places:
+            made = make().astype(np.float16)
+            self.places[number] = (self.file.seek(0, os.SEEK_END), made.shape)
+            self.file.write(made.tobytes())
+        start, shape = self.places[number]
+        self.file.seek(start)
+        return np.frombuffer(self.file.read(2 * math.prod(shape)), np.float16).reshape(shape).copy()
 
 
 def joined(candidates: np.ndarray) -> np.ndarray:

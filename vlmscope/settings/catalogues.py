@@ -46,7 +46,7 @@ class Model(Section):
 
 
 class Judge(Section):
-    """A classifier that scores free answers."""
+    """A model that judges others: scores free answers, or finds in pictures what words name."""
 
     source: Literal["folder", "hub"] = Field("hub", description="weights on disk or of a Hugging Face id")
     checkpoint: str = Field(description="folder (relative to the repository) or Hugging Face id")
@@ -152,4 +152,8 @@ MODELS: dict[str, Any] = {
     name: {"family": family, "label": label, "checkpoint": f"weights/{name}"}
     for name, (family, label) in _EMBEDDED.items()
 }
-JUDGES: dict[str, Any] = {"lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"}}
+JUDGES: dict[str, Any] = {
+    "lingo-judge": {"checkpoint": "wayveai/Lingo-Judge"},
+    "grounding-dino": {"checkpoint": "IDEA-Research/grounding-dino-base"},
+    "sam": {"checkpoint": "facebook/sam-vit-huge"},
+}

@@ -16,7 +16,6 @@ from vlmscope.multimodal_sae import (
     explain_shown,
     explain_talkers,
     explain_text,
-    score,
     score_classes,
 )
 from vlmscope.samples import SCHEMA, Sample, table
@@ -176,26 +175,6 @@ def test_where_a_word_is_shown_follows_the_masks(made):
         own, picture = explain.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
     shows = score_classes.targets(explain.oracle.Truth(own, picture), ["car", "sky"], 1, GRID)
     assert np.argwhere(shows[0, 0]).tolist() == [[1, 0]] and not shows[0, 1].any()
-
-
-class Judge:
-    """Sees what is told in every fourth picture, and cannot tell of one."""
-
-    def shows(self, text, image, picture):
-        return -1 if image == 3 else int(image % 4 == 1)
-
-
-def test_detection_is_the_mean_of_both_shares_of_right_answers(made, tmp_path):
-    shape = {"latents": 1, "k": 1, "base": GRID * GRID, "dtype": "float32"}
-    with cache_files.published(tmp_path / "c.h5", "h", [str(n) for n in range(12)], {"model": "m"}, **shape) as writer:
-        for number in range(12):
-            fires = number in (1, 3, 5, 7)
-            writer.add(np.zeros((16, 1), int), np.full((16, 1), float(fires), np.float32), look=str(number))
-    with cache_files.opened(tmp_path / "c.h5") as cache:
-        chooser = explain_shown.Chooser(cache, lambda number: None, most=4, size=SIZE)
-        scorer = score.Scorer(chooser, None, Judge(), None, {"seed": 0})
-        # Held out: 1, 3, 5, 7 fire, of which 3 is unclear and 7 missed; 9 and 11 are silent, and 9 is a false alarm.
-        assert scorer.detection(chooser.shown(0, "held_out"), "x") == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 def test_a_cache_of_other_samples_is_refused(made):

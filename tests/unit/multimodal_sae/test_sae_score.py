@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.errors import VlmscopeError
 from vlmscope.multimodal_sae import examples, iou, score, score_tables, segment
 from vlmscope.stats import Draws
 
@@ -74,16 +73,13 @@ def test_boxes_are_asked_for_a_text_with_a_full_stop(monkeypatch):
         return [[0, 0, 1, 1]] if text == "car." else []
 
     monkeypatch.setattr(segment.Grounded, "_boxes", boxes)
-    monkeypatch.setattr(segment.Grounded, "_candidates", lambda self, picture, boxes: np.ones((1, 3, 8, 8), bool))
+    monkeypatch.setattr(
+        segment.Grounded, "_candidates", lambda self, image, picture, boxes: np.ones((1, 3, 8, 8), bool)
+    )
     finder = segment.Grounded("a", "b", size=8, threshold=0.3, device="cpu")
     assert finder.find(0, Image.new("RGB", (20, 10)), "car.").all()
     assert finder.find(0, Image.new("RGB", (20, 10)), "dog") is None
     assert asked == [((8, 8), "car."), ((8, 8), "dog.")]
-
-
-def test_a_segmenter_without_checkpoints_is_refused():
-    with pytest.raises(VlmscopeError, match="no checkpoint to segment with"):
-        segment.Grounded("", "b", size=8, threshold=0.3, device="cpu")
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------
@@ -132,3 +128,16 @@ def test_shuffled_names_are_others_of_those_that_are_not_refused():
     found = score.shuffled(texts, 0)
     assert all(other in "ab" and other != text for text, other in zip(texts, found, strict=True))
     assert score.shuffled(["a", "a"], 0) == ["", ""]
+
+
+def test_what_was_seen_is_made_once_and_read_back_as_it_was(tmp_path):
+    seen, made = segment.Seen(str(tmp_path)), []
+
+    def make(number):
+        made.append(number)
+        return np.full((1, 2, number + 1), number + 0.5, np.float32)
+
+    for number in (3, 0, 3, 1, 0):
+        found = seen.of(number, lambda number=number: make(number))
+        assert found.shape == (1, 2, number + 1) and (found == number + 0.5).all()
+    assert made == [3, 0, 1] and not list(tmp_path.iterdir())

@@ -50,6 +50,8 @@ def names(config: Any) -> list[Reference]:
     wanted += [
         ("multimodal_sae.explain.model", own.explain.model, config.models, "models"),
         ("multimodal_sae.explain.clip", own.explain.clip, config.models, "models"),
+        ("multimodal_sae.explain.detector", own.explain.detector, config.judges, "judges"),
+        ("multimodal_sae.explain.sam", own.explain.sam, config.judges, "judges"),
     ]
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 

@@ -52,11 +52,16 @@ class Explain(Section):
     segmenter: Literal["truth", "grounded"] = Field(
         "truth", description="ground-truth masks; Grounding DINO with SAM, as released"
     )
-    detector: str = Field("", description="folder of Grounding DINO (segmenter: grounded)")
-    sam: str = Field("", description="folder of SAM (segmenter: grounded)")
+    detector: Name = Field("grounding-dino", description="entry of judges that finds boxes (segmenter: grounded)")
+    sam: Name = Field("sam", description="entry of judges that cuts out what is in them (segmenter: grounded)")
     box_threshold: float = Field(0.3, ge=0, le=1, description="least score of a box")
     clip: Name = Field("clip", description="model of the family clip that scores names")
     prefix: str = Field("a ", description="what stands before a name that CLIP reads; nothing as released")
+    scorers: list[Literal["detection", "fuzzing", "simulation"]] = Field(
+        ["detection", "fuzzing", "simulation"],
+        description="what the judge is asked besides: which pictures show the name, which regions, how much of it; "
+        "each asks it about 20 times per latent",
+    )
     random_iou: int = Field(10, ge=1, description="runs of masks on random pictures")
     random_clip: int = Field(30, ge=1, description="runs of CLIP scores of random pictures")
     resamples: int = Field(1000, ge=10, description="resamples behind intervals")
@@ -66,6 +71,4 @@ class Explain(Section):
     def _fits(self) -> "Explain":
         if "server" in self.by and self.explainer.by != "server":
             raise ValueError("by: server needs explainer: {by: server, url: .., model: ..}")
-        if self.segmenter == "grounded" and not (self.detector and self.sam):
-            raise ValueError("segmenter: grounded needs the folders `detector` and `sam`")
         return self
