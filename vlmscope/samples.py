@@ -69,17 +69,21 @@ def rows(frame: pl.DataFrame) -> list[Sample]:
     ]
 
 
+def content(reference: str, root: Path) -> bytes:
+    """The bytes behind one image reference, as they are stored."""
+    name, _, row = reference.partition("#")
+    if not row:
+        return (root / name).read_bytes()
+    # Lazily: the row alone is read, not the gigabytes of pictures around it.
+    cell = pl.scan_parquet(root / name).slice(int(row), 1).select(pl.col("image")).collect().item()
+    return cell["bytes"]
+
+
 def open_one(reference: str, root: Path) -> Image.Image:
     """The RGB picture behind one image reference."""
-    name, _, row = reference.partition("#")
-    path = root / name
+    path = root / reference.partition("#")[0]
     try:
-        if not row:
-            with Image.open(path) as picture:
-                return picture.convert("RGB")
-        # Lazily: the row alone is read, not the gigabytes of pictures around it.
-        cell = pl.scan_parquet(path).slice(int(row), 1).select(pl.col("image")).collect().item()
-        with Image.open(io.BytesIO(cell["bytes"])) as picture:
+        with Image.open(io.BytesIO(content(reference, root))) as picture:
             return picture.convert("RGB")
     except FileNotFoundError as error:
         raise VlmscopeError(

@@ -28,7 +28,8 @@ def within_budget(samples: Sequence[Sample], loaded: Loaded, most: int, vision_p
     chosen, positions = [], 0
     for sample in samples[:most]:
         chosen.append(sample)
-        positions += loaded.family.vision_positions(loaded.config, loaded.processor, sample.width, sample.height)
+        if sample.images:
+            positions += loaded.family.vision_positions(loaded.config, loaded.processor, sample.width, sample.height)
         if vision_positions and positions >= vision_positions:
             break
     return chosen
@@ -50,7 +51,7 @@ def prefill(
     """Right-padded batches of similar length, longest first; `inputs.rounds` of them."""
     texts = [prompt(sample) for sample in samples]
     for rows in inputs.batches(loaded, texts, samples, batch):
-        pictures = [picture(samples[row]) for row in rows]
+        pictures = [picture(samples[row]) for row in rows if samples[row].images]
         tensors = inputs.encode(loaded, [texts[row] for row in rows], pictures, side="right")
         yield inputs.Batch(rows, tensors)
 

@@ -11,6 +11,7 @@ import numpy as np
 from vlmscope import samples as table
 from vlmscope.capture import batches, plan, run, steps
 from vlmscope.datasets import base
+from vlmscope.errors import VlmscopeError
 from vlmscope.models import inputs, placement
 from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
@@ -97,11 +98,25 @@ def prompts(loaded: Loaded, benchmark: Any, style: str, begin: str = "") -> Call
     """Prompt text of a sample: the benchmark's simple or full prompt; chat is the full one in the model's template.
 
     turn is chat with nothing between picture and words but what the checkpoint's own template puts there.
+    talk is a whole conversation, for benchmarks that have some.
     begin   words that the answer is begun with, behind the prompt
     """
+    if style == "talk":
+        return _talks(loaded, benchmark)
     if style == "chat":
         return lambda one: loaded.family.chat(benchmark.prompt(one, "full"), begin)
     if style == "turn":
         return lambda one: loaded.family.turn(benchmark.prompt(one, "full").removeprefix(MARKED), begin)
     end = f" {begin}" if begin else ""
     return lambda one: loaded.family.worded(benchmark.prompt(one, style)) + end
+
+
+def _talks(loaded: Loaded, benchmark: Any) -> Callable[[table.Sample], str]:
+    """Whole conversations in the model's template."""
+    if not hasattr(benchmark, "turns"):
+        raise VlmscopeError(
+            f"{benchmark.LABEL} has no conversations.",
+            where="captures.*.prompt: talk",
+            instead="a dataset of the kind llava_next_data or llava_json",
+        )
+    return lambda one: loaded.family.talk(benchmark.turns(one))

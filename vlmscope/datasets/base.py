@@ -250,8 +250,8 @@ def read_table(path: Path, columns: Sequence[str], source: str, optional: Sequen
         there = scan.collect_schema().names()
         lacking = [column for column in columns if column not in there]
         if not lacking:
-            extra = [pl.col(one) if one in there else pl.lit(None, pl.String).alias(one) for one in optional]
-            return scan.select(*columns, *extra).collect()
+            extra = [pl.lit(None, pl.String).alias(one) for one in optional if one not in there]
+            return scan.with_columns(extra).select(*columns, *optional).collect()
     except FileNotFoundError:
         raise expected(path, source) from None
     except (pl.exceptions.PolarsError, OSError) as error:

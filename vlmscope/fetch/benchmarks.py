@@ -127,9 +127,10 @@ def _is_unpacked(entry: Mapping[str, Any], folder: Path) -> bool:
 def _fetch(entry: Mapping[str, Any], folder: Path, register: _Register) -> dict[str, Any]:
     """Bring one entry of the table in its place; path -> url, size, sha256."""
     if "hub" in entry:
-        got = hub.hub(entry["hub"], entry["revision"], folder, entry["patterns"])
+        into = entry.get("into", "")
+        got = hub.hub(entry["hub"], entry["revision"], folder / into, entry["patterns"])
         at = f"https://huggingface.co/datasets/{got['repo']}/resolve/{got['commit']}/"
-        return {name: {"url": at + name, **measured} for name, measured in got["files"].items()}
+        return {str(Path(into, name)): {"url": at + name, **measured} for name, measured in got["files"].items()}
     name = entry["path"]
     known = register.recall(name)
     is_done = known and ((folder / name).is_file() or _is_unpacked(entry, folder))

@@ -5,7 +5,7 @@ A family is one file in this folder with a constant `FAMILY`; the contract tests
 
 import functools
 import importlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,7 @@ class Family:
     norm_offset        what the final norm adds to its weight: 1 where the weight is the gain less 1
     gap                what stands between a template and words that the answer is begun with; nothing where the
                        template ends with a space or a line of its own
+    close              what ends a turn where conversations go on, of both sides; "" where no conversation is held
     line               what the checkpoint's own chat template puts between a picture and the words behind it
     flags              argument by which the decoder is told which embeddings are a picture's; "" where it does not ask
     """
@@ -99,6 +100,7 @@ class Family:
     norm_offset: float = 0.0
     flags: str = ""
     gap: str = " "
+    close: str = ""
     line: str = "\n"
     alike: Callable[[ModelConfig, Any, int, int], Hashable] = field(default=lambda config, processor, width, height: 0)
 
@@ -116,6 +118,21 @@ class Family:
         Benchmarks put a line behind the picture whatever the template does; here only the template does.
         """
         return self.chat(f"<image>{self.line}{words}", begin)
+
+    def talk(self, turns: Iterable[tuple[str, str]]) -> str:
+        """A whole conversation as the checkpoint's own chat template writes it, ready for no answer.
+
+        turns   who speaks (user, assistant, system) and what is said; pictures stand as `<image>` in the words
+        """
+        if not self.close:
+            raise VlmscopeError(
+                f"The family {self.name} holds no conversations.",
+                where="captures.*.prompt: talk",
+                instead="prompt: chat, or a model whose template ends every turn",
+            )
+        user, _, answer = self.template.partition("{prompt}")
+        begins = {"user": user, "assistant": answer.removeprefix(self.close), "system": user.replace("user", "system")}
+        return "".join(begins[role] + self.worded(words) + self.close for role, words in turns)
 
     def worded(self, prompt: str) -> str:
         """A prompt, or a piece of one, with this model's wording."""

@@ -11,6 +11,8 @@ from PIL import Image
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.load import Loaded
 
+NO_PICTURE = "no picture"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -31,7 +33,7 @@ class Batch:
 def encode(
     loaded: Loaded, prompts: Sequence[str], pictures: Sequence[Image.Image], side: Literal["left", "right"]
 ) -> dict[str, Any]:
-    """Tensors for prompts that each hold one `<image>`.
+    """Tensors for prompts that each hold one `<image>`, or none of which does.
 
     side   right for plain forwards (positions count from 0 in every row), left for generation
     """
@@ -41,6 +43,8 @@ def encode(
             where="inputs.encode",
             instead="rows of one batch as inputs.batches gives them",
         )
+    if not pictures:
+        return words(loaded, prompts, side)
     tensors = loaded.processor(
         images=list(pictures), text=list(prompts), padding=True, padding_side=side, return_tensors="pt"
     )
@@ -50,10 +54,16 @@ def encode(
     }
 
 
+def words(loaded: Loaded, prompts: Sequence[str], side: Literal["left", "right"]) -> dict[str, Any]:
+    """Tensors for prompts without a picture."""
+    tensors = loaded.processor.tokenizer(list(prompts), padding=True, padding_side=side, return_tensors="pt")
+    return {key: tensors[key].to(loaded.device) for key in ("input_ids", "attention_mask")}
+
+
 def batches(loaded: Loaded, texts: Sequence[str], samples: Sequence[Any], batch: int) -> Iterator[tuple[int, ...]]:
     """Rows that go through the model together: of similar length, with pictures that may share a batch.
 
-    samples   what is asked, with `width` and `height` of the picture
+    samples   what is asked, with `width` and `height` of the picture; 0 where there is none
     """
     sizes = [(one.width, one.height) for one in samples]
     return by_length([len(text) for text in texts], batch, _kinds(loaded, sizes))
@@ -66,8 +76,9 @@ def rounds(loaded: Loaded, samples: Sequence[Any], batch: int) -> int:
 
 
 def _kinds(loaded: Loaded, sizes: Sequence[tuple[int, int]]) -> list[Hashable]:
-    """What pictures of (width, height) must have in common to share a batch."""
-    return [loaded.family.alike(loaded.config, loaded.processor, *size) for size in sizes]
+    """What pictures of (width, height) must have in common to share a batch; those without share none with others."""
+    family = loaded.family
+    return [family.alike(loaded.config, loaded.processor, *size) if all(size) else NO_PICTURE for size in sizes]
 
 
 def by_length(lengths: Sequence[int], batch: int, kinds: Sequence[Hashable] = ()) -> Iterator[tuple[int, ...]]:

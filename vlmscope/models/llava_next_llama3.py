@@ -8,4 +8,4 @@ LLAMA3 = (
     "<|start_header_id|>user<|end_header_id|>\n\n{prompt}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
 )
 
-FAMILY = replace(llava_next.FAMILY, name="llava_next_llama3", template=LLAMA3)
+FAMILY = replace(llava_next.FAMILY, name="llava_next_llama3", template=LLAMA3, close="<|eot_id|>")

@@ -37,6 +37,7 @@ FAMILY = Family(
         **parts.projector("model.multi_modal_projector"),
     },
     template="<|im_start|>user {prompt}<|im_end|><|im_start|>assistant\n",
+    close="<|im_end|>",
     image_token=parts.image_token,
     vision_positions=vision_positions,
     norm="model.language_model.norm",

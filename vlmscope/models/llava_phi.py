@@ -13,4 +13,5 @@ FAMILY = replace(
     name="llava_phi",
     sites={**llava.FAMILY.sites, **parts.decoder("model.language_model", gate="mlp.activation_fn")},
     template="<|user|>\n{prompt}<|end|>\n<|assistant|>\n",
+    close="<|end|>\n",
 )

@@ -97,7 +97,7 @@ class Streamed:
     def read(self, number: int) -> Tensor:
         """States of one batch of samples, [n, d]."""
         chosen = self.parts[number]
-        shown = [self.pictures[row](self.samples[row]) for row in chosen]
+        shown = [self.pictures[row](self.samples[row]) for row in chosen if self.samples[row].images]
         tensors = inputs.encode(self.loaded, [self.prompts[row] for row in chosen], shown, side="right")
         return states(self.loaded, self.take, inputs.Batch(chosen, tensors))
 

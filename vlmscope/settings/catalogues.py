@@ -57,8 +57,10 @@ class Dataset(Section):
     """One benchmark in its official on-disk format."""
 
     kind: Name = Field(description="module in vlmscope/datasets that reads and writes the format")
-    source: Literal["drawn", "download", "folder"] = Field(
-        "drawn", description="draw the embedded world, fetch the benchmark, or take a folder that is already there"
+    source: Literal["drawn", "download", "folder", "joined"] = Field(
+        "drawn",
+        description="draw the embedded world, fetch the benchmark, take a folder that is already there, or put "
+        "pictures of others together (kind: sae_pictures; multimodal_sae.joined)",
     )
     root: str = Field("", description="folder with the official files; empty means results/data/DATASET/download")
     splits: dict[Literal["train", "val"], str] = Field(
@@ -112,10 +114,10 @@ class Capture(Section):
 
     data: list[Name] = Field(description="datasets, each captured into its own folder")
     split: Literal["train", "val"] = Field("train", description="split of those datasets")
-    prompt: Literal["simple", "full", "chat", "turn"] = Field(
+    prompt: Literal["simple", "full", "chat", "turn", "talk"] = Field(
         "simple",
         description="the question alone, the benchmark's prompt, or that within the model's chat template; turn: with "
-        "no line between picture and words that the template does not write itself",
+        "no line between picture and words that the template does not write itself; talk: a whole conversation",
     )
     begin: str = Field("", description="words that the answer is begun with, behind the prompt")
     run: Literal["prefill", "generate"] = Field(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.attribution import Attribution
-from vlmscope.settings.multimodal_sae.cache import Cache
+from vlmscope.settings.multimodal_sae.cache import Cache, Joined
 from vlmscope.settings.multimodal_sae.explain import Explain
 from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
@@ -27,6 +27,7 @@ class MultimodalSAE(Section):
     train: Train = Field(Train(), description="training of the autoencoder")
     quality: Quality = Field(Quality(), description="its quality on held-out pictures")
     cache: Cache = Field(Cache(), description="active latents of pictures")
+    joined: Joined = Field(Joined(), description="pictures of several datasets in one")
     steer: Steer = Field(Steer(), description="answers with latents held")
     explain: Explain = Field(Explain(), description="names for latents, and their scores")
     attribution: Attribution = Field(Attribution(), description="latents that answers rest on")
@@ -41,6 +42,7 @@ def names(config: Any) -> list[Reference]:
     ]
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
     wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
+    wanted += [("multimodal_sae.joined.parts", one.data, config.datasets, "datasets") for one in own.joined.parts]
     for key, one in (("attribution", own.attribution), ("probe", own.probe)):
         wanted.append((f"multimodal_sae.{key}.data", one.data, config.datasets, "datasets"))
     wanted += [
@@ -68,13 +70,35 @@ def problems(config: Any) -> list[str]:
         found.append(
             f"multimodal_sae.train.stored: false reads prompts, but captures.{own.train.capture} writes answers"
         )
+    joined = {name: one.kind for name, one in config.datasets.items() if one.source == "joined"}
+    found += [
+        f"datasets.{name}.source: joined has the kind sae_pictures, not {kind}"
+        for name, kind in joined.items()
+        if kind != "sae_pictures"
+    ]
+    found += [
+        f"multimodal_sae.joined.parts names {one.data}, which is made of them"
+        for one in own.joined.parts
+        if one.data in joined
+    ]
     return found
 
 
 _STATES = {"data": ["com", "sbu"], "prompt": "chat"}
-DATASETS: dict[str, Any] = {}
+_DRAWN = {"scenes": {"train": 240}, "limit": {"train": 240}}
+DATASETS: dict[str, Any] = {
+    "chats": {"kind": "llava_next_data", "splits": {"train": "train"}, **_DRAWN},
+    "pictures": {"kind": "sae_pictures", "splits": {"train": "cache"}, **_DRAWN},
+    "joined": {"kind": "sae_pictures", "source": "joined", "splits": {"train": "cache"}, "limit": {"train": 1000}},
+}
 CAPTURES: dict[str, Any] = {
     "states": {**_STATES, "samples": 240, "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}]},
+    "talks": {
+        "data": ["chats"],
+        "prompt": "talk",
+        "samples": 240,
+        "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}],
+    },
     "states_val": {
         **_STATES,
         "split": "val",

@@ -1,0 +1,1 @@
+"""What some benchmarks share; the modules beside this folder are the benchmarks."""
