@@ -48,10 +48,10 @@ def test_counts_come_in_the_order_of_the_domains():
 
 
 def test_datasets_and_checkpoints_are_chosen_by_source():
-    assert PATHS.datasets("drawn") == list(PATHS.config.datasets)
+    assert PATHS.datasets("drawn") + PATHS.datasets("joined") == sorted(PATHS.config.datasets, key="joined".__eq__)
     assert PATHS.datasets("download") == PATHS.datasets("folder") == []
     folders, tuned, hub = (PATHS.checkpoints(source) for source in ("folder", "finetune", "hub"))
-    assert (folders + tuned, hub) == (list(PATHS.config.models), ["lingo-judge"])
+    assert (folders + tuned, hub) == (list(PATHS.config.models), list(PATHS.config.judges))
 
 
 def test_pictures_behind_links_have_a_rule_of_their_own():
@@ -110,7 +110,7 @@ def test_pickles_are_asked_for_only_where_a_release_is_converted():
     for source in ("hub", "official"):
         paths = layout.Paths(changed(models__one={**told, "source": source}))
         asked[source] = json.loads(paths.hub_settings(names(model="one")))
-        assert paths.checkpoints("hub", "official") == ["one", "lingo-judge"]
+        assert paths.checkpoints("hub", "official") == ["one", *paths.config.judges]
         assert paths.checkpoints("official") == (["one"] if source == "official" else [])
     assert asked["hub"] == {"checkpoint": "authors/model", "revision": "v1"}
     assert asked["official"]["pickles"] == ["pytorch_model*.bin", "mm_projector.bin"]

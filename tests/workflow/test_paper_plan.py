@@ -68,7 +68,10 @@ def test_every_value_of_the_overlay_validates():
     assert paper.scale == "paper"
     # Nobody publishes these in the layout that is read.
     own = {name for name, one in paper.datasets.items() if one.source != "download"}
-    assert own == {"pope", "safety"} and all(paper.datasets[name].source == "folder" for name in own)
+    assert {name: paper.datasets[name].source for name in own} == {
+        **dict.fromkeys(("pope", "safety"), "folder"),
+        "joined": "joined",
+    }
     assert paper.datasets["ad"].options == {"frames": "all"}
     assert (paper.mmneuron.identify.top_rate, paper.mmneuron.identify.assign) == (0.01, "bar")
     assert paper.models["llava"].checkpoint == "llava-hf/llava-v1.6-vicuna-7b-hf"

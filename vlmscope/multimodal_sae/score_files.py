@@ -32,8 +32,7 @@ def from_files(
     labels: str,
     raws: Sequence[str],
     tables: Sequence[str],
-    clip: str,
-    segmenters: Sequence[str],
+    models: Mapping[str, Any],
     settings: Mapping[str, Any],
     talkers: Callable[[str], Talker | None],
     batch: int,
@@ -41,20 +40,20 @@ def from_files(
 ) -> Found:
     """Tables by the name of their output: explanations, table1, table2, classes.
 
-    caches       name of the autoencoder -> cache
-    segmenters   manifests or configurations of detector and SAM; none where masks are known
-    settings     multimodal_sae.explain
+    caches     name of the autoencoder -> cache
+    models     clip: manifest; segmenters: manifests or configurations of detector and SAM, none where masks are known
+    settings   multimodal_sae.explain
     """
     named = stored.read(labels, explain.LABELS)
     draws = Draws(settings["resamples"], settings["seed"])
-    towers = Towers(clip, batch=batch, device=device)
+    towers = Towers(models["clip"], batch=batch, device=device)
     with ExitStack() as stack:
         opened = {coder: stack.enter_context(cache_files.opened(path)) for coder, path in caches.items()}
         names = next(iter(opened.values())).samples
         own, picture = explain.pictures(raws, tables, names)
         truth = oracle.Truth(own, picture)
         view = score.Pictures(towers, own, roots(raws, tables, names), settings["prefix"])
-        finder, judge = _segmenter(truth, segmenters, settings, device), _judge(truth, talkers)
+        finder, judge = _segmenter(truth, models["segmenters"], settings, device), _judge(truth, talkers)
         scored: list[score.Scored] = []
         for coder, cache in opened.items():
             chooser = Chooser(cache, picture, most=settings["examples"], size=settings["size"])

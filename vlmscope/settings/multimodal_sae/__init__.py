@@ -52,9 +52,10 @@ def names(config: Any) -> list[Reference]:
     wanted += [
         ("multimodal_sae.explain.model", own.explain.model, config.models, "models"),
         ("multimodal_sae.explain.clip", own.explain.clip, config.models, "models"),
-        ("multimodal_sae.explain.detector", own.explain.detector, config.judges, "judges"),
-        ("multimodal_sae.explain.sam", own.explain.sam, config.judges, "judges"),
     ]
+    if own.explain.segmenter == "grounded":
+        for key in ("detector", "sam"):
+            wanted.append((f"multimodal_sae.explain.{key}", getattr(own.explain, key), config.judges, "judges"))
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 
 
