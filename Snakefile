@@ -73,3 +73,12 @@ localrules:
     capture_index,
     report_config,
     target_manifest,
+
+
+# An included file cannot set the default target.
+rule all:
+    """Headline results of the first configured model of every system, and the report."""
+    default_target: True
+    input:
+        made.headline,
+        rules.report_config.output,

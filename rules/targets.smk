@@ -70,14 +70,6 @@ rule everything:
         rules.report_config.output,
 
 
-rule all:
-    """Headline results of the first configured model of every system, and the report."""
-    default_target: True
-    input:
-        made.headline,
-        rules.report_config.output,
-
-
 rule target_manifest:
     """List every result of one system and one model."""
     input:

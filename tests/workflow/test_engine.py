@@ -66,13 +66,28 @@ def test_the_graph_can_be_drawn(finished):
     assert "mmneuron_table2" in drawn.stdout
 
 
-def test_the_default_target_makes_every_headline_result_of_every_model(finished):
+def test_the_default_target_makes_the_headline_of_each_systems_first_model(finished):
     done = finished.run("-n", "--forceall")
-    planned, models = job_stats(done), config.default().run.mmneuron
-    for rule in ("table1", "table2", "effects", "variations", "stability", "stages", "pca", "metrics", "page"):
-        assert planned[f"mmneuron_{rule}"] == len(models), rule
+    planned, run = job_stats(done), config.default().run
+    for rule in ("mmneuron_table2", "mm_neurons_gallery", "xl_vlms_cox", "llava_interp_knockout_tables"):
+        assert planned[rule] == 1, rule
+    assert "multimodal_sae_score" in planned and "xl_vlms_learned_train" not in planned
     for result in (*ALL, REPORT_CONFIG):
         assert result in done.stdout + done.stderr
+    assert f"results/mmneuron/{run.mmneuron[1]}/" not in done.stdout + done.stderr
+
+
+def test_everything_is_every_result_of_every_model(finished):
+    planned, models = job_stats(finished.run("everything", "-n", "--forceall")), config.default().run.mmneuron
+    for rule in ("table1", "table2", "effects", "variations", "stability", "stages", "pca", "metrics", "page"):
+        assert planned[f"mmneuron_{rule}"] == len(models), rule
+    assert planned["xl_vlms_learned_train"] == 1
+
+
+def test_a_manifest_lists_the_results_of_one_model(finished):
+    target = "results/mmneuron/blip/manifest.json"
+    planned = job_stats(finished.run(target, "-n", "--forceall"))
+    assert planned["target_manifest"] == planned["mmneuron_table2"] == planned["mmneuron_page"] == 1
 
 
 # ---- what a run leaves -------------------------------------------------------------------------------------------
