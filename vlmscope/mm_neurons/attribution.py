@@ -20,7 +20,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import scores
 from vlmscope.mm_neurons.gradient import Place, Traced
 from vlmscope.mm_neurons.schemas import ATTRIBUTION
-from vlmscope.models import parts
+from vlmscope.models import parts, written
 from vlmscope.models.base import Site
 from vlmscope.models.load import Loaded
 
@@ -83,7 +83,7 @@ def of(loaded: Loaded, wanted: Sequence[Place], traced: Traced) -> Parts:
     family, seen = loaded.family, traced.seen
     norm, head = (taps.module_at(loaded.model, path) for path in (family.norm, family.head))
     tokens = [place.token for place in wanted]
-    gain = scores.gain(norm.weight, family).cpu()
+    gain = written.gain(norm.weight, family).cpu()
     scale = _scale(seen["stream"][:, 0].float(), seen["normed"][:, 0].float(), gain, traced.logits.dtype)
     rows = head.weight[tokens].float().cpu() * gain * scale[:, None]
     bias = torch.zeros(len(wanted)) if head.bias is None else head.bias[tokens].float().cpu()

@@ -18,6 +18,7 @@ from vlmscope.mm_neurons import lists, scores
 from vlmscope.mm_neurons.lists import METHODS, Entry, Neurons
 from vlmscope.mm_neurons.needs import TAKES
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
+from vlmscope.models import written
 from vlmscope.models.answer import seed_of
 from vlmscope.models.base import Family, family
 from vlmscope.session import progress
@@ -84,7 +85,7 @@ def projections(
     weights: Weights, kind: Family, layers: int, tokens: Sequence[int], *, precision: scores.Precision, fold_norm: bool
 ) -> dict[int, Tensor]:
     """Token -> projection [L, I]: one product per layer for all tokens."""
-    chosen = scores.unembedding(weights, kind, fold_norm)[list(tokens)]
+    chosen = written.unembedding(weights, kind, fold_norm)[list(tokens)]
     columns = kind.site("mlp_hidden").columns
     parts = [
         scores.projection(weights.read(columns.replace("{l}", str(layer))), chosen, precision)

@@ -10,24 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vlmscope.models.base import Family
-from vlmscope.store.weights import Weights
-
 Precision = Literal["float32", "official_fp16"]
 # What stands in the low half of a key that sorts by value, then by place.
 LOW = 1 << 32
-
-
-def unembedding(weights: Weights, family: Family, fold_norm: bool = False) -> Tensor:
-    """Rows u_t, float32 [V, d]; with `fold_norm` times the gain of the final norm."""
-    # A tied head is that of the embeddings, which lie beside the final norm.
-    rows = weights.read(family.head, family.norm.rpartition(".")[0] + ".embed_tokens").float()
-    return rows * gain(weights.read(family.norm), family) if fold_norm else rows
-
-
-def gain(weight: Tensor, family: Family) -> Tensor:
-    """Factors of the final norm from its weight, float32 [d]."""
-    return weight.float() + family.norm_offset
 
 
 def projection(down: Tensor, rows: Tensor, precision: Precision = "float32") -> Tensor:

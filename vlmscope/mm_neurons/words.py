@@ -52,7 +52,7 @@ def table(
     vocabulary   rows of the unembedding beyond it belong to no word
     texts        text of every token
     """
-    rows = scores.unembedding(weights, kind, fold_norm)[:vocabulary]
+    rows = written.unembedding(weights, kind, fold_norm)[:vocabulary]
     columns, parts = kind.site("mlp_hidden").columns, []
     names = pl.Series("token", texts, dtype=pl.String)
     for layer in progress(range(layers), layers, "layers"):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from vlmscope.errors import VlmscopeError
 from vlmscope.models.base import Family, ModelConfig, family
 from vlmscope.models.load import model_class, slim_imports
@@ -40,3 +42,15 @@ def opened(model: str | Path, *, whose: str, where: str) -> Written:
 def texts(tokenizer: Any, count: int) -> list[str]:
     """Each of the first tokens decoded alone; special ones give an empty text."""
     return [tokenizer.decode([token], skip_special_tokens=True) for token in range(count)]
+
+
+def unembedding(weights: Weights, family: Family, fold_norm: bool = False) -> Tensor:
+    """Rows u_t, float32 [V, d]; with `fold_norm` times the gain of the final norm."""
+    # A tied head is that of the embeddings, which lie beside the final norm.
+    rows = weights.read(family.head, family.norm.rpartition(".")[0] + ".embed_tokens").float()
+    return rows * gain(weights.read(family.norm), family) if fold_norm else rows
+
+
+def gain(weight: Tensor, family: Family) -> Tensor:
+    """Factors of the final norm from its weight, float32 [d]."""
+    return weight.float() + family.norm_offset

@@ -19,20 +19,12 @@ from vlmscope.capture import batches
 from vlmscope.errors import VlmscopeError
 from vlmscope.multimodal_sae import cache_files, explain_text, oracle
 from vlmscope.multimodal_sae.explain_shown import REFERENCE, Chooser, Shown
+from vlmscope.multimodal_sae.schemas import LABELS
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample
 from vlmscope.session import progress
 from vlmscope.store import files
 
-LABELS = {
-    "coder": pl.String,
-    "explainer": pl.String,
-    "latent": pl.Int64,
-    "pictures": pl.List(pl.String),
-    "explanation": pl.String,
-    "refined": pl.String,
-    "concept": pl.String,
-}
 # Words that say nothing about a picture.
 FILLERS = frozenset(
     ["a", "an", "and", "at", "in", "is", "it", "no", "of", "on", "picture", "the", "this", "to", "with", "yes"]

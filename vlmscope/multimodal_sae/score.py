@@ -17,8 +17,8 @@ import polars as pl
 from vlmscope.metrics.clip_score import clip_score
 from vlmscope.metrics.clip_towers import Towers
 from vlmscope.multimodal_sae import explain_text, iou, score_judged
-from vlmscope.multimodal_sae.explain import LABELS
 from vlmscope.multimodal_sae.explain_shown import HELD_OUT, REFERENCE, Chooser, Shown
+from vlmscope.multimodal_sae.schemas import LABELS, MEASURES
 from vlmscope.multimodal_sae.score_judged import Judge
 from vlmscope.multimodal_sae.segment import Segmenter
 from vlmscope.samples import Sample
@@ -28,17 +28,6 @@ from vlmscope.session import progress
 WEIGHT = 100.0
 # Masks that are held at a time: those of a few latents; at 336 pixels they take half a gigabyte.
 HELD = 4096
-MEASURES = (
-    *("iou", "iou_undilated", "iou_reference", "iou_random", "iou_shuffled", "ceiling", "activated_pct"),
-    *("clip", "clip_random", "clip_shuffled"),
-    *(name + ending for name in score_judged.FOUND for ending in ("", "_shuffled")),
-)
-SCORED = {
-    **{name: kind for name, kind in LABELS.items() if name != "pictures"},
-    "density": pl.Float64,
-    **dict.fromkeys(MEASURES, pl.Float64),
-    "consistency": pl.Int64,
-}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.metrics.clip_towers import Towers
-from vlmscope.multimodal_sae import cache_files, explain, oracle, score, score_classes, score_tables, segment
+from vlmscope.multimodal_sae import cache_files, explain, oracle, schemas, score, score_classes, score_tables, segment
 from vlmscope.multimodal_sae.consistency import MATCH, Asked, Match
 from vlmscope.multimodal_sae.explain import Talker
 from vlmscope.multimodal_sae.explain_shown import Chooser
@@ -44,7 +44,7 @@ def from_files(
     models     clip: manifest; segmenters: manifests or configurations of detector and SAM, none where masks are known
     settings   multimodal_sae.explain
     """
-    named = stored.read(labels, explain.LABELS)
+    named = stored.read(labels, schemas.LABELS)
     draws = Draws(settings["resamples"], settings["seed"])
     towers = Towers(models["clip"], batch=batch, device=device)
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def from_files(
         classes = score_classes.table(opened, truth, draws) if known else pl.DataFrame(schema=score_classes.CLASSES)
     by = settings["judge"]["model"] if isinstance(judge, Asked) else MATCH
     return {
-        "explanations": (pl.DataFrame([one.row for one in scored], schema=score.SCORED), score.SCORED),
+        "explanations": (pl.DataFrame([one.row for one in scored], schema=schemas.SCORED), schemas.SCORED),
         "table1": (score_tables.table1(scored, draws), score_tables.TABLE1),
         "table2": (score_tables.table2(scored, by), score_tables.TABLE2),
         "classes": (classes, score_classes.CLASSES),

@@ -12,12 +12,12 @@ from PIL import Image
 
 from vlmscope.multimodal_sae import examples
 from vlmscope.multimodal_sae.explain_shown import HELD_OUT, SIDES, Chooser, Shown
+from vlmscope.multimodal_sae.schemas import FOUND
 
 # A moved region may keep this share of the place it had.
 KEPT = 0.5
 # Fewer graded pictures give no correlation.
 LEAST = 3
-FOUND = ("detection", "fuzzing", "simulation")
 
 
 class Judge(Protocol):

@@ -16,6 +16,7 @@ from vlmscope.models import answer, inputs
 from vlmscope.models.load import Loaded
 from vlmscope.multimodal_sae import cache, checkpoint, states, steer, steer_features
 from vlmscope.multimodal_sae.sae import SparseCoder
+from vlmscope.multimodal_sae.schemas import STEERING
 from vlmscope.multimodal_sae.steer import PLAIN, Clamp
 from vlmscope.multimodal_sae.steer_features import Feature, Pooled
 from vlmscope.raw import read_manifest
@@ -23,20 +24,6 @@ from vlmscope.samples import Sample
 from vlmscope.session import progress
 
 log = logging.getLogger(__name__)
-STEERING = {
-    "word": pl.String,
-    "kind": pl.String,
-    "feature": pl.Int64,
-    "prompt": pl.String,
-    "image": pl.String,
-    "value": pl.Float64,
-    "mode": pl.String,
-    "positions": pl.String,
-    "original": pl.String,
-    "steered": pl.String,
-    "category": pl.String,
-    "in_picture": pl.Boolean,
-}
 
 
 @dataclass(frozen=True)

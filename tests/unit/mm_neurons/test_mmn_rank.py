@@ -5,8 +5,9 @@ import torch
 
 from vlmscope.capture import plan, run
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists, needs, rank, scores
+from vlmscope.mm_neurons import lists, needs, rank
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
+from vlmscope.models import written
 from vlmscope.models.base import family
 from vlmscope.store import files, shards, tables
 from vlmscope.store.weights import Weights
@@ -232,7 +233,7 @@ def test_contributions_of_a_layer_add_up_to_its_output_for_the_down_projection_a
         torch.from_numpy(one.arrays["values"]).double() for one in run.capture(loaded, chosen, [batch])
     )
     weights = Weights(loaded.about["folder"], "float32")
-    rows = scores.unembedding(weights, loaded.family).double()
+    rows = written.unembedding(weights, loaded.family).double()
     columns, tokens = loaded.family.site("mlp_hidden").columns, [5, 60, 200]
     worst = {"act_fn": 0.0, "down_proj_input": 0.0}
     for layer in range(out.shape[1]):

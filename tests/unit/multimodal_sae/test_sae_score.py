@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.multimodal_sae import examples, iou, score, score_tables, segment
+from vlmscope.multimodal_sae import examples, iou, schemas, score, score_tables, segment
 from vlmscope.stats import Draws
 
 DRAWS = Draws(50, 0)
@@ -86,7 +86,7 @@ def test_boxes_are_asked_for_a_text_with_a_full_stop(monkeypatch):
 
 
 def one(concept, value, coder="trained", text="car", consistency=1):
-    row = dict.fromkeys(score.SCORED) | {"coder": coder, "explainer": "oracle", "latent": 0, "refined": text}
+    row = dict.fromkeys(schemas.SCORED) | {"coder": coder, "explainer": "oracle", "latent": 0, "refined": text}
     row |= {"concept": concept, "iou": value, "iou_shuffled": 0.0, "ceiling": 0.5, "clip": 20.0}
     runs = {"iou": np.array([0.0, 0.1]), "clip": np.array([1.0, 1.0])}
     refused = "Unable" in text

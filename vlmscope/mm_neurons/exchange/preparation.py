@@ -17,6 +17,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import scores
 from vlmscope.mm_neurons.examples import words
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
+from vlmscope.models import written
 from vlmscope.models.base import Family, family
 from vlmscope.session import progress
 from vlmscope.store import files, tables, torch_files
@@ -46,7 +47,7 @@ def contents(weights: Weights, kind: Family, vocabulary: int, tokens: pl.DataFra
     tokens       `schemas.NEURON_TOKENS`
     """
     name, told = flag(kind.name), words(tokens).group_by("layer", maintain_order=True).agg("tokens")
-    rows = scores.unembedding(weights, kind)
+    rows = written.unembedding(weights, kind)
     yield f"{name}_unembedding", _numbers(rows.to(weights.dtype).T)
     for layer in progress(range(len(told)), len(told), "layers"):
         down = weights.read(kind.site("mlp_hidden").columns.replace("{l}", str(layer)))

@@ -1,0 +1,43 @@
+"""Tables that steps with a model write and pages read; here, so that pages start without a model's libraries."""
+
+import polars as pl
+
+# Names of latents, and the pictures behind them.
+LABELS = {
+    "coder": pl.String,
+    "explainer": pl.String,
+    "latent": pl.Int64,
+    "pictures": pl.List(pl.String),
+    "explanation": pl.String,
+    "refined": pl.String,
+    "concept": pl.String,
+}
+# Scores that a judge gives.
+FOUND = ("detection", "fuzzing", "simulation")
+# Names with their scores: a row per autoencoder, explainer and latent.
+MEASURES = (
+    *("iou", "iou_undilated", "iou_reference", "iou_random", "iou_shuffled", "ceiling", "activated_pct"),
+    *("clip", "clip_random", "clip_shuffled"),
+    *(name + ending for name in FOUND for ending in ("", "_shuffled")),
+)
+SCORED = {
+    **{name: kind for name, kind in LABELS.items() if name != "pictures"},
+    "density": pl.Float64,
+    **dict.fromkeys(MEASURES, pl.Float64),
+    "consistency": pl.Int64,
+}
+# Answers without and with a latent held.
+STEERING = {
+    "word": pl.String,
+    "kind": pl.String,
+    "feature": pl.Int64,
+    "prompt": pl.String,
+    "image": pl.String,
+    "value": pl.Float64,
+    "mode": pl.String,
+    "positions": pl.String,
+    "original": pl.String,
+    "steered": pl.String,
+    "category": pl.String,
+    "in_picture": pl.Boolean,
+}
