@@ -15,6 +15,7 @@ made = targets.Made(
             rules.multimodal_sae_coder.input,
             rules.multimodal_sae_explain.input,
             rules.multimodal_sae_steer.input,
+            rules.multimodal_sae_look.input,
         ],
         llava_interp=[rules.llava_interp_tables.input, rules.llava_interp_look.input],
         atlas=[],

@@ -51,7 +51,7 @@ TORCH = re.compile(
     # Deviation: read states, gradients and answers during their own passes.
     r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens|tracing|rollout|tuned|views|layers|spoken)\.py"
     r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|first_view)\.py"
-    r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe)\.py"
+    r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.

@@ -41,3 +41,14 @@ STEERING = {
     "category": pl.String,
     "in_picture": pl.Boolean,
 }
+# Tokens of cached texts.
+TOKENS = {"text": pl.String, "position": pl.Int64, "token_id": pl.Int64, "token": pl.String}
+# Decoder rows: `kind` promoted and suppressed, `other` a token; nearest, `other` a latent.
+DIRECTIONS = {
+    "latent": pl.Int64,
+    "kind": pl.String,
+    "rank": pl.Int64,
+    "other": pl.Int64,
+    "token": pl.String,
+    "value": pl.Float64,
+}

@@ -41,7 +41,11 @@ def steering(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **
 def legible(value: Any) -> Any:
     """The same with signs that do not print by their codes, in all texts of lists and tables."""
     if isinstance(value, str):
-        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in value)
+        return (
+            value
+            if value.isprintable()
+            else "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in value)
+        )
     if isinstance(value, Mapping):
         return {legible(key): legible(one) for key, one in value.items()}
     return [legible(one) for one in value] if isinstance(value, list | tuple) else value

@@ -10,6 +10,7 @@ from vlmscope.settings.multimodal_sae.cache import Cache, Joined
 from vlmscope.settings.multimodal_sae.explain import Explain
 from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
+from vlmscope.settings.multimodal_sae.show import Show, Texts
 from vlmscope.settings.multimodal_sae.steer import Steer
 from vlmscope.settings.multimodal_sae.train import Train
 
@@ -32,6 +33,8 @@ class MultimodalSAE(Section):
     explain: Explain = Field(Explain(), description="names for latents, and their scores")
     attribution: Attribution = Field(Attribution(), description="latents that answers rest on")
     probe: Probe = Field(Probe(), description="latents that stand out in single pictures")
+    texts: Texts = Field(Texts(), description="texts in which latents are looked at")
+    show: Show = Field(Show(), description="pages to look at latents")
 
 
 def names(config: Any) -> list[Reference]:
@@ -43,7 +46,7 @@ def names(config: Any) -> list[Reference]:
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
     wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
     wanted += [("multimodal_sae.joined.parts", one.data, config.datasets, "datasets") for one in own.joined.parts]
-    for key, one in (("attribution", own.attribution), ("probe", own.probe)):
+    for key, one in (("attribution", own.attribution), ("probe", own.probe), ("texts", own.texts)):
         wanted.append((f"multimodal_sae.{key}.data", one.data, config.datasets, "datasets"))
     wanted += [
         (f"multimodal_sae.steer.{key}", getattr(own.steer, key), config.datasets, "datasets")
