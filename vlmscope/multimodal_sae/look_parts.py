@@ -33,10 +33,9 @@ class Rows:
 
     def __init__(self, frame: pl.DataFrame, key: str) -> None:
         self.frame = frame.filter(pl.col(key).is_not_null()).sort(key, maintain_order=True)
-        values = self.frame[key].to_numpy()
-        latents, starts = np.unique(values, return_index=True)
-        ends = np.append(starts[1:], len(values))
-        self.places = dict(zip(latents.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
+        latents, starts = np.unique(self.frame[key].to_numpy(), return_index=True)
+        ends = [*starts[1:].tolist(), self.frame.height][: len(latents)]
+        self.places = dict(zip(latents.tolist(), zip(starts.tolist(), ends, strict=True), strict=True))
 
     @property
     def latents(self) -> list[int]:
@@ -75,7 +74,7 @@ def words(frame: pl.DataFrame, kind: str) -> list[list[Any]]:
 
 
 def typical(frame: pl.DataFrame) -> dict[str, float | None]:
-    """Median over latents of the first value of every kind, `schemas.DIRECTIONS`: what a single one is to be held against."""
+    """Median over latents of the first value of every kind of `schemas.DIRECTIONS`, to hold a single one against."""
     kinds = ("promoted", "suppressed", "nearest")
     firsts = frame.filter(pl.col("rank") == 1)
     return {kind: firsts.filter(pl.col("kind") == kind)["value"].median() for kind in kinds}

@@ -8,7 +8,7 @@ function plate(one, k) {
   pane.append(Object.assign(made("img"), { src: data.addresses[k], alt: one.sample }));
   if (view === "mask") { pane.classList.add("mapped"); pane.append(heat(maps[k], data.grid)); }
   if (view === "dark") pane.append(shade(maps[k], data.grid));
-  caption.append(made("b", number(one.mean)), ` mean, ${number(one.highest)} highest`, made("br"), `fires at ${percent(one.share)} of patches`, made("br"));
+  caption.append(made("b", number(one.mean)), " mean", made("br"), `${number(one.highest)} highest, ${percent(one.share)} of it`, made("br"));
   caption.append(one.region ? Object.assign(made("a", one.sample), { href: `regions.html#${new URLSearchParams({ sample: one.sample, latent: data.latent })}`, target: "_top" }) : made("span", one.sample, "faint"));
   node.title = HALVES[one.half];
   node.append(pane, caption);
