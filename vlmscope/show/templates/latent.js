@@ -8,7 +8,7 @@ function plate(one, k) {
   pane.append(Object.assign(made("img"), { src: data.addresses[k], alt: one.sample }));
   if (view === "mask") { pane.classList.add("mapped"); pane.append(heat(maps[k], data.grid)); }
   if (view === "dark") pane.append(shade(maps[k], data.grid));
-  caption.append(made("b", number(one.mean)), " mean", made("br"), `${number(one.highest)} highest, ${percent(one.share)} of it`, made("br"));
+  caption.append(made("b", number(one.mean)), " mean", made("br"), `${number(one.highest)} highest`, made("br"), `at ${percent(one.share)} of patches`, made("br"));
   caption.append(one.region ? Object.assign(made("a", one.sample), { href: `regions.html#${new URLSearchParams({ sample: one.sample, latent: data.latent })}`, target: "_top" }) : made("span", one.sample, "faint"));
   node.title = HALVES[one.half];
   node.append(pane, caption);
@@ -25,6 +25,8 @@ const MEASURES = [
   ["IoU, patches themselves", "iou_undilated", 1, "without the rim that interpolation adds"],
   ["CLIP score", "clip", 100, "100 times the cosine of picture and name"],
   ["Detection", "detection", 1, "the judge, given the name, tells pictures with it from pictures without; 0.5 by chance"],
+  ["Fuzzing", "fuzzing", 1, "the judge, given the name, tells its regions from the same ones moved elsewhere; 0.5 by chance"],
+  ["Simulation", "simulation", 1, "correlation of how much the judge expects and how much it fires; 0 by chance"],
 ];
 
 function gauge(value, most, marks) {
