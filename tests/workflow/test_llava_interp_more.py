@@ -7,7 +7,9 @@ from checkout import Checkout
 
 from vlmscope.llava_interp import (
     choices_tables,
+    detector_tables,
     layers_tables,
+    pairs_tables,
     rollout_tables,
     several_tables,
     spoken_tables,
@@ -26,6 +28,8 @@ TABLES = {
     "choices.csv": choices_tables.TABLE,
     "layers.csv": layers_tables.TABLE,
     "spoken.csv": spoken_tables.TABLE,
+    "pairs.csv": pairs_tables.TABLE,
+    "detector.csv": detector_tables.TABLE,
 }
 TARGETS = tuple(f"{HOME}/{name}" for name in (*TABLES, "tracing.svg"))
 
@@ -61,7 +65,10 @@ def test_nothing_is_made_twice(traced):
         ("llava_interp.tracing.shown=1", {"llava_interp_tracing_figure"}),
         (
             "llava_interp.answers=official",
-            {f"llava_interp_{name}_tables" for name in ("several", "attention", "choices", "layers", "spoken")},
+            {
+                f"llava_interp_{name}_tables"
+                for name in ("several", "attention", "choices", "layers", "spoken", "detector")
+            },
         ),
         ("llava_interp.spoken.seed=1", {"llava_interp_spoken", "llava_interp_spoken_tables"}),
         ("llava_interp.tuned.ridge=0.1", {"llava_interp_tuned", "llava_interp_tuned_tables"}),

@@ -77,7 +77,7 @@ def table(
             row |= {"control": str(other[0])} | _against(part, groups[other], told)
         rows.append(row)
     numbers = [name for name, kind in schema.items() if kind == pl.Float64 and name != "mcnemar_p"]
-    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(numbers).round(DIGITS))
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(numbers).round(DIGITS) + 0.0)
 
 
 def _row(part: pl.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ SEVERAL = (
 ATTENTION = (
     "not part of the published work; weights of attention say little by themselves about what an answer rests on",
     "rollout: product over the window of half the mean of the heads and half the identity",
+    "flow: largest flow through these numbers as capacities; as many random tokens stand beside the object's",
 )
 TUNED = (
     "not part of the published work",
@@ -44,4 +45,12 @@ LAYERS = (
 SPOKEN = (
     "not part of the published work, whose blocked attention is of one token",
     "everything that is written is blocked like the last position of the prompt; random sources are as many others",
+)
+PAIRS = (
+    "not part of the published work",
+    "pairs count whose two answers are both right; the twin's object stands in a rectangle cut out of another picture",
+)
+DETECTOR = (
+    "not part of the published work",
+    "elsewhere: the same class's score in another picture, where it may be too; absent objects are drawn",
 )

@@ -1,11 +1,13 @@
 """How much attention the last token pays to visual tokens, directly and through the positions in between.
 
 Attention of a layer is the mean of its heads, [query, key]. Rollout mixes it with the identity, half and half, for the
-residual stream, and multiplies the layers of a window (Abnar and Zuidema, arXiv 2005.00928).
+residual stream, and multiplies the layers of a window; flow takes the same numbers as capacities of pipes between
+positions of neighbouring layers, and asks how much gets through (Abnar and Zuidema, arXiv 2005.00928).
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,6 +50,29 @@ def rolled(layers: Tensor, query: int) -> Tensor:
 
 
 METHODS = {"direct": direct, "rollout": rolled}
+# Capacities are whole numbers for the search of the largest flow.
+STEPS = 1_000_000
+
+
+def flow(layers: Tensor, query: int, keys: Sequence[int]) -> float:
+    """Largest flow from one position behind a window [layer, query, key] to all of `keys` at its entrance, 0 .. 1.
+
+    Several keys let more through than one: sets of unlike size cannot be compared.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    size, depth = query + 1, len(layers)
+    # Later positions are hidden from the query. Node b * size + p is position p in front of layer b of the window.
+    mixed = (layers[:, :size, :size].double().numpy() + np.eye(size)) / 2
+    whole = np.rint(STEPS * mixed).astype(np.int32)
+    layer, above, below = np.nonzero(whole)
+    end, ports = (depth + 1) * size, np.asarray(keys)
+    pipes = np.concatenate([whole[layer, above, below], np.full(len(ports), STEPS, np.int32)])
+    rows = np.concatenate([(layer + 1) * size + above, ports])
+    columns = np.concatenate([layer * size + below, np.full(len(ports), end)])
+    graph = csr_array((pipes, (rows, columns)), shape=(end + 1, end + 1)).astype(np.int32)
+    return maximum_flow(graph, depth * size + query, end).flow_value / STEPS
 
 
 def mass(shares: Tensor, keys: Sequence[int]) -> float:

@@ -13,7 +13,7 @@ from vlmscope.llava_interp.schemas import KNOCKOUTS, OBJECT
 from vlmscope.store import tables
 
 # Attention of the last token in one window.
-#   method    direct, rollout
+#   method    direct, rollout, flow
 #   source    object_1: the object and its neighbours; random_1: as many other visual tokens
 #   mass      what falls on them; picture: what falls on all visual tokens
 MASSES = OBJECT | {

@@ -37,6 +37,27 @@ def test_rollout_is_a_row_of_the_product():
     assert rollout.mass(rollout.rolled(layers, 5), range(6)) == pytest.approx(1)
 
 
+def test_flow_is_that_of_networkx_and_at_least_the_rollout():
+    networkx = pytest.importorskip("networkx", reason="the second search for a flow needs networkx")
+    generator = np.random.default_rng(0)
+    values = np.tril(generator.random((3, 6, 6)))
+    layers = torch.from_numpy(values / values.sum(-1, keepdims=True))
+    for query, keys in ((5, [1]), (5, [0, 2, 3]), (3, [3]), (5, range(6))):
+        graph = networkx.DiGraph()
+        for layer in range(3):
+            for above in range(6):
+                for below in range(6):
+                    capacity = float(layers[layer, above, below] + (above == below)) / 2
+                    graph.add_edge((layer + 1, above), (layer, below), capacity=capacity)
+        for key in keys:
+            graph.add_edge((0, key), "end", capacity=9.0)
+        wanted = networkx.maximum_flow_value(graph, (3, query), "end")
+        found = rollout.flow(layers, query, keys)
+        assert found == pytest.approx(wanted, abs=1e-4)
+        # What is mixed along the way is a flow too.
+        assert found >= rollout.mass(rollout.rolled(layers, query), keys) - 1e-4
+
+
 def test_attention_is_the_mean_of_the_model_s_heads(shipped, drawn, chosen, settings):
     text = prompts.text(shipped, settings["asking"], chosen[0].sample.question)
     asked = prompts.prepare(shipped, [text], [picture(chosen[0].sample, drawn[0] / "drawn")], 1)[0]
@@ -112,9 +133,11 @@ def test_the_last_token_looks_at_the_object(shipped, drawn, settings, tmp_path):
     assert funnel["with_question"] == 8 >= masses["sample"].n_unique() >= 6
     found = rollout_tables.table(masses, knockout, TOLD)
     every = found.filter(window="all")
-    assert every["method"].to_list() == ["direct", "rollout"] and (every["difference_low"] > 0).all()
+    assert every["method"].to_list() == ["direct", "rollout", "flow"]
+    # Twenty tokens let nearly everything through: the flow tells sets of that size apart only over many pictures.
+    assert (every.filter(pl.col("method") != "flow")["difference_low"] > 0).all()
     assert (found["picture_mass"].drop_nulls() <= 1 + 1e-6).all()
-    assert found.filter(over="windows")["n"].to_list() == [5, 5]
+    assert found.filter(over="windows")["n"].to_list() == [5, 5, 5]
     # Both know the same pictures and the same random tokens.
     assert set(masses["sample"]) == set(knockout.filter(pl.col("source") != "")["sample"])
     keys = knockout.filter(source="random_1", target="last", window="all").select("sample", "keys")

@@ -9,8 +9,10 @@ from vlmscope.settings.llava_interp import more
 from vlmscope.settings.llava_interp.more import (
     Attention,
     Choices,
+    Detector,
     Exchange,
     Layers,
+    Pairs,
     Several,
     Spoken,
     Tracing,
@@ -127,6 +129,8 @@ class LlavaInterp(Section):
     choices: Choices = Field(Choices(), description="tokens chosen by attention, length or lens")
     layers: Layers = Field(Layers(), description="states taken away at one layer")
     spoken: Spoken = Field(Spoken(), description="attention blocked while a description is written")
+    pairs: Pairs = Field(Pairs(), description="states of a picture put into its twin")
+    detector: Detector = Field(Detector(), description="objects that are there told from invented ones")
     attention: Attention = Field(Attention(), description="attention weights beside blocked attention")
     exchange: Exchange = Field(Exchange(), description="files of the released code")
     views: Views = Field(Views(), description="what pages tell of states beside the lens")

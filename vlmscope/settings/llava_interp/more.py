@@ -52,10 +52,26 @@ class Spoken(Section):
     seed: int = Field(42, ge=0, description="seed of random keys")
 
 
+class Pairs(Section):
+    """States of a picture put into its twin, which has another object in the same place."""
+
+    images: int = Field(60, ge=1, description="pairs, the first pictures with a question")
+    layers: int = Field(8, ge=1, description="most layers, spread from the entrance of the decoder to its last but one")
+    seed: int = Field(42, ge=0, description="seed of the choice of twins and of random sets")
+
+
+class Detector(Section):
+    """Scores of the lens for objects that are there, and for others."""
+
+    images: int = Field(60, ge=1, description="images whose objects are asked for, and as many absent ones")
+    seed: int = Field(42, ge=0, description="seed of the choice of absent objects")
+
+
 class Attention(Section):
     """Attention weights beside what blocked attention costs."""
 
     images: int = Field(100, ge=1, description="images with a question that are looked at")
+    flow: int = Field(100, ge=0, description="images whose attention flow is searched too, the slow one of the methods")
 
 
 class Tuned(Section):
