@@ -62,6 +62,7 @@ include: "rules/multimodal_sae_steer.smk"
 include: "rules/multimodal_sae_explain.smk"
 include: "rules/multimodal_sae_pages.smk"
 include: "rules/atlas.smk"
+include: "rules/multimodal_sae_tables.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
 

@@ -28,6 +28,7 @@ made = targets.Made(
             rules.xl_vlms_learned.input,
             rules.xl_vlms_look.input,
         ],
+        multimodal_sae=[rules.multimodal_sae_tables.input],
         llava_interp=[rules.llava_interp_more.input],
         atlas=[rules.atlas.input],
     ),

@@ -52,7 +52,7 @@ TORCH = re.compile(
     r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens|tracing|rollout(_run)?|tuned|views|layers|spoken)\.py"
     r"|llava_interp/(pairs|detector)\.py"
     r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|first_view)\.py"
-    r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache)\.py"
+    r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache|small|downstream)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.

@@ -38,12 +38,15 @@ def one_of(names: Iterable[str]) -> str:
 # ---- settings ---------------------------------------------------------------------------------------------------
 
 
-def dig(tree: Any, path: str) -> Any:
-    """The part of nested mappings at a dotted path."""
-    for key in path.split("."):
+def dig(tree: Any, path: str, wildcards: Wildcards = None) -> Any:
+    """The part of nested mappings at a dotted path; names that wildcards put in may have dots of their own."""
+    for part in path.split("."):
+        key = fill(part, wildcards)
         if not isinstance(tree, dict) or key not in tree:
             raise VlmscopeError(
-                f"The configuration has no '{path}'.", where=f"at '{key}'", instead="see config.schema.json"
+                f"The configuration has no '{fill(path, wildcards)}'.",
+                where=f"at '{key}'",
+                instead="see config.schema.json",
             )
         tree = tree[key]
     return tree
@@ -65,7 +68,7 @@ class Settings:
         """`settings(rate="mmneuron.identify.top_rate", model="models.{model}")` -> canonical JSON per job."""
 
         def text(wildcards: Wildcards) -> str:
-            return digest_ready({key: dig(self.tree, fill(path, wildcards)) for key, path in paths.items()})
+            return digest_ready({key: dig(self.tree, path, wildcards) for key, path in paths.items()})
 
         return text
 

@@ -21,11 +21,13 @@ SEEDS = range(500_000, 500_000 + N_SCENES)
 DRAWN = [kind for kind in base.kinds() if base.load(kind).DOMAIN]
 CASES = [(kind, split) for kind in DRAWN for split in base.load(kind).SPLITS]
 # Several rows of one picture.
-MANY = ("vqav2_questions", "visual_genome", "pope")
+MANY = ("vqav2_questions", "visual_genome", "pope", "hallusion_bench")
 # Questions that are asked as they are.
-BARE = ("pope", "coco_objects", "llava_next_data", "llava_json", "sae_pictures")
+BARE = ("pope", "coco_objects", "llava_next_data", "llava_json", "sae_pictures", "hallusion_bench")
 # Whole conversations, some without a picture.
 TALKS = ("llava_next_data", "llava_json")
+# Answers yes or no to questions after things.
+THINGS = ("pope", "hallusion_bench")
 LOSSLESS = {".png", ".tif", ".parquet"}
 
 
@@ -53,7 +55,7 @@ def answer_of(module, sample):
     if is_captions(module):
         return answer["caption"] if "caption" in answer else answer["captions"][0]
     if kind_of(module) in MANY:
-        return answer["answer" if kind_of(module) == "pope" else "choice"]
+        return answer["answer" if kind_of(module) in THINGS else "choice"]
     if is_objects(module):
         return sorted((one["class"], one["area"]) for one in answer["objects"])
     return {"rs": lambda: answer["answer"], "com": lambda: answer[0]["answer"], "doc": lambda: answer[0]}[
@@ -79,7 +81,7 @@ def facts(module, scene):
     """Questions about a scene with their answers."""
     if kind_of(module) == "visual_genome":
         return {(module.QUERY, phrase) for phrase, _ in module.phrases(scene)}
-    if kind_of(module) == "pope":
+    if kind_of(module) in THINGS:
         present = {thing.name for k, thing in enumerate(scene.things, 1) if (scene.mask == k).any()}
         return {(one.text, one.answer) for one in (is_there(name, name in present) for name in EVERYDAY)}
     if is_objects(module):

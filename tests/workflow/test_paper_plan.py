@@ -34,6 +34,7 @@ FAMILIES = {
     "idefics2": "idefics2",
     "molmo": "molmo",
     "qwen2-vl": "qwen2_vl",
+    "qwen2.5-vl": "qwen2_5_vl",
     "llava-next-llama3": "llava_next_llama3",
     "llava-onevision": "llava_onevision",
     "llava-phi": "llava_phi",

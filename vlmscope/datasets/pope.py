@@ -66,10 +66,14 @@ def prompt(sample: Sample, style: str) -> str:
 
 def questions(scenes: Sequence[Scene]) -> list[dict[str, str]]:
     """Of every scene what is there, and as many things of every subset that are not, by counts over these scenes."""
+    return [_row(*one) for one in asked(scenes)]
+
+
+def asked(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, str, bool, str]]:
+    """Scene, thing, whether it is there, and subset of every question."""
     seen = [sorted({thing.name for k, thing in enumerate(one.things, 1) if (one.mask == k).any()}) for one in scenes]
     often = Counter(name for names in seen for name in names)
     together = Counter(pair for names in seen for pair in permutations(names, 2))
-    rows = []
     for scene, names in zip(scenes, seen, strict=True):
         absent = [name for name in EVERYDAY if name not in names]
         orders = {
@@ -77,9 +81,8 @@ def questions(scenes: Sequence[Scene]) -> list[dict[str, str]]:
             "popular": sorted(absent, key=lambda name: -often[name]),
             "adversarial": sorted(absent, key=lambda name: -sum(together[one, name] for one in names)),
         }
-        rows += [_row(scene, name, True, SUBSETS[place % len(SUBSETS)]) for place, name in enumerate(names)]
-        rows += [_row(scene, name, False, key) for key, order in orders.items() for name in order[: len(names)]]
-    return rows
+        yield from ((scene, name, True, SUBSETS[place % len(SUBSETS)]) for place, name in enumerate(names))
+        yield from ((scene, name, False, key) for key, order in orders.items() for name in order[: len(names)])
 
 
 def _row(scene: Scene, name: str, there: bool, subset: str) -> dict[str, str]:

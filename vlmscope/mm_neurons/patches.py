@@ -24,6 +24,7 @@ from torch import Tensor
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import parts
+from vlmscope.models.inputs import grids
 from vlmscope.models.load import Loaded
 
 Grid = tuple[int, int]
@@ -62,9 +63,7 @@ def layouts(loaded: Loaded, inputs: Mapping[str, Tensor]) -> list[Layout]:
     check(family)
     rows = len(inputs["input_ids"])
     if family in MERGED:
-        merge = config.vision_config.spatial_merge_size
-        grids = [(high // merge, wide // merge) for _, high, wide in inputs["image_grid_thw"].tolist()]
-        return [Layout(grid, range(grid[0] * grid[1])) for grid in grids]
+        return [Layout(grid, range(grid[0] * grid[1])) for grid in grids(loaded, inputs)]
     if family == "instructblip":
         return [Layout(_square(parts.patches(config)), range(config.num_query_tokens))] * rows
     if family == "mplug_owl2":

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,6 +58,14 @@ def words(loaded: Loaded, prompts: Sequence[str], side: Literal["left", "right"]
     """Tensors for prompts without a picture."""
     tensors = loaded.processor.tokenizer(list(prompts), padding=True, padding_side=side, return_tensors="pt")
     return {key: tensors[key].to(loaded.device) for key in ("input_ids", "attention_mask")}
+
+
+def grids(loaded: Loaded, tensors: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Rows and columns of every picture's tokens, where the model gives each its own grid; else none."""
+    if "image_grid_thw" not in tensors:
+        return []
+    merge = loaded.config.vision_config.spatial_merge_size
+    return [(high // merge, wide // merge) for _, high, wide in tensors["image_grid_thw"].tolist()]
 
 
 def batches(loaded: Loaded, texts: Sequence[str], samples: Sequence[Any], batch: int) -> Iterator[tuple[int, ...]]:

@@ -5,9 +5,9 @@ kept, or all of them.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,14 @@ WAITING = 8
 Scope = Literal["base", "all"]
 
 
-@torch.inference_mode()
+class Sink(NamedTuple):
+    """An autoencoder, what takes its active latents, and the place of its layer among those of a take."""
+
+    coder: SparseCoder
+    writer: Writer
+    place: int = 0
+
+
 def pictures(
     loaded: Loaded,
     coder: SparseCoder,
@@ -47,21 +54,41 @@ def pictures(
 
     For the first view alone nothing else is computed: no token sees those behind it.
     """
+    poured(loaded, take, chosen, picture, [Sink(coder, writer)], scope=scope, batch=batch)
+
+
+@torch.inference_mode()
+def poured(
+    loaded: Loaded,
+    take: Take,
+    chosen: Sequence[Any],
+    picture: Callable[[Any], Any],
+    sinks: Sequence[Sink],
+    *,
+    scope: Scope,
+    batch: int,
+) -> None:
+    """The same for several autoencoders, of any layers of the take, from one pass over the pictures."""
     starts = range(0, len(chosen), WAITING * batch)
     alone = scope == "base" and first_view.known(loaded)
     for start in progress(starts, len(starts), "groups of pictures"):
         some = chosen[start : start + WAITING * batch]
-        found: dict[int, tuple[np.ndarray, np.ndarray, str]] = {}
+        found: dict[int, tuple[list[Any], str, Any]] = {}
         for rows in inputs.batches(loaded, [PROMPT] * len(some), some, batch):
             shown = [picture(some[row]) for row in rows]
             tensors = inputs.encode(loaded, [PROMPT] * len(rows), shown, side="right")
             with first_view.alone(loaded) if alone else contextlib.nullcontext():
                 given = first_view.cut(loaded, tensors) if alone else tensors
                 taken = _states(loaded, take, inputs.Batch(rows, given), scope)
-            for row, x, one in zip(rows, taken, shown, strict=True):
-                found[row] = *active(coder, x), examples.fingerprint(one)
+            grids = inputs.grids(loaded, tensors) or [None] * len(rows)
+            for row, x, one, grid in zip(rows, taken, shown, grids, strict=True):
+                parts = x.chunk(len(take.layers), 1)
+                own = [active(sink.coder, parts[sink.place]) for sink in sinks]
+                found[row] = own, examples.fingerprint(one), grid
         for row in range(len(some)):
-            writer.add(*found[row])
+            own, look, grid = found[row]
+            for sink, (idx, val) in zip(sinks, own, strict=True):
+                sink.writer.add(idx, val, look, grid)
 
 
 def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> list[Tensor]:
@@ -91,8 +118,26 @@ def from_files(
     weights    sae.safetensors in the autoencoder's folder
     settings   site, samples, scope, dtype
     """
-    own, folder = settings, Path(weights).parent
-    coder = checkpoint.read(folder).to(loaded.device).requires_grad_(False)
+    read = {"raws": raws, "tables": tables, "settings": settings, "batch": batch, "code": code}
+    several(loaded, {target: (settings["site"], weights)}, **read)
+
+
+def several(
+    loaded: Loaded,
+    wanted: Mapping[str, tuple[str, str]],
+    *,
+    raws: Sequence[str],
+    tables: Sequence[str],
+    settings: Mapping[str, Any],
+    batch: int,
+    code: str,
+) -> None:
+    """Write caches of several autoencoders from one pass over the pictures.
+
+    wanted     file -> site of its autoencoder, sae.safetensors in the autoencoder's folder
+    settings   samples, scope, dtype
+    """
+    own = settings
     sets = [
         (read_manifest(raw), samples.read(table)[: own["samples"]]) for raw, table in zip(raws, tables, strict=True)
     ]
@@ -101,21 +146,25 @@ def from_files(
     about = {
         "model": loaded.about["fingerprint"],
         "precision": placement.precision(loaded.about),
-        "sae": files.digest(weights),
-        "site": settings["site"],
         "scope": own["scope"],
         "data": [manifest["digest"] for manifest, _ in sets],
         "image_size_order": "height, width",
         "versions": meta.versions(),
         "code": code,
     }
-    shape = {"latents": coder.config.latents, "k": coder.config.k, "base": loop.base_positions(loaded.config, 0)}
-    take = states.take_of(loaded, settings["site"])
-    names = [one.sample for one in every]
-    with cache_files.published(target, folder.name, names, about, **shape, dtype=own["dtype"]) as writer:
-        pictures(
-            loaded, coder, take, every, lambda one: reader[one.sample](one), writer, scope=own["scope"], batch=batch
-        )
+    names, take = [one.sample for one in every], states.take_at(loaded, [site for site, _ in wanted.values()])
+    with contextlib.ExitStack() as stack:
+        sinks = []
+        for target, (site, weights) in wanted.items():
+            coder = checkpoint.read(Path(weights).parent).to(loaded.device).requires_grad_(False)
+            shape = {"latents": coder.config.latents, "k": coder.config.k}
+            shape |= {"base": loop.base_positions(loaded.config, 0), "dtype": own["dtype"]}
+            known = {**about, "site": site, "sae": files.digest(weights)}
+            file = cache_files.published(target, Path(weights).parent.name, names, known, **shape)
+            layer = states.take_of(loaded, site).layers[0]
+            sinks.append(Sink(coder, stack.enter_context(file), take.layers.index(layer)))
+        shown = {"scope": own["scope"], "batch": batch}
+        poured(loaded, take, every, lambda one: reader[one.sample](one), sinks, **shown)
 
 
 def active(coder: SparseCoder, x: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -65,13 +65,16 @@ class Writer:
         self.firing = np.zeros(latents, np.int64)
         self.pooled: list[np.ndarray] = []
         self.looks: list[str] = []
+        self.grids: list[tuple[int, int]] = []
 
-    def add(self, idx: np.ndarray, val: np.ndarray, look: str = "") -> None:
+    def add(self, idx: np.ndarray, val: np.ndarray, look: str = "", grid: tuple[int, int] | None = None) -> None:
         """Add the next picture: latents and values [position, k], in any order; what is not beyond 1e-5 becomes 0.
 
         look   equal for pictures that look the same
+        grid   rows and columns of its positions, where pictures differ in them
         """
         self.looks.append(look)
+        self.grids += [grid] if grid else []
         val = np.where(np.abs(val) > THRESHOLD, val, 0).astype(np.float32)
         # Zeros last, then by latent: equal content is equal bytes, whatever order the selection came in.
         order = np.lexsort((idx, val == 0))
@@ -103,6 +106,8 @@ class Writer:
         pooled["ptr"] = np.concatenate([[0], np.cumsum(np.bincount(rows["latent"], minlength=self.latents))])
         for name in ("image", "mean", "max", "count"):
             pooled[name] = rows[name]
+        if self.grids:
+            self.group["grids"] = np.array(self.grids, np.int64)
         self.group["looks"] = np.array(self.looks, dtype=h5py.string_dtype())
         self.group["token_ptr"] = np.array(self.ends, np.int64)
         self.group["firing"] = self.firing
@@ -133,6 +138,7 @@ class Cache:
 
     samples   names of the pictures or texts
     looks     equal for pictures that look the same
+    grids     rows and columns of every picture's positions, int64 [picture, 2]; None where all are the square view
     about     what decided the content
     """
 
@@ -145,6 +151,7 @@ class Cache:
         self.firing = self.group["firing"][()]
         self.looks = [look.decode() for look in self.group["looks"][()]]
         self.latents = len(self.firing)
+        self.grids = self.group["grids"][()] if "grids" in self.group else None
         self.ptr = self.group["pooled/ptr"][()]
 
     def entries(self, first: int = 0, last: int | None = None) -> Entries:

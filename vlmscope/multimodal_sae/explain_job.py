@@ -19,11 +19,11 @@ class Inputs:
     def explainer(self, wildcards: Wildcards) -> list[str]:
         """The model of the catalogue that explains, where it is asked."""
         told = (self.own.refiner.by, self.own.labeller.by)
-        return self._manifest("local" in self.own.by or "local" in told)
+        return self.manifest("local" in self.own.by or "local" in told)
 
     def judge(self, wildcards: Wildcards) -> list[str]:
         """The same, where it judges."""
-        return self._manifest(self.own.judge.by == "local")
+        return self.manifest(self.own.judge.by == "local")
 
     def segmenters(self, wildcards: Wildcards) -> list[str]:
         """Manifests or configurations of the models that find boxes and cut them out; none where masks are known."""
@@ -34,5 +34,6 @@ class Inputs:
             for name, one in found
         ]
 
-    def _manifest(self, wanted: bool) -> list[str]:
+    def manifest(self, wanted: bool) -> list[str]:
+        """The manifest of that model, where it is wanted."""
         return [f"results/models/{self.own.model}/model.json"] if wanted else []

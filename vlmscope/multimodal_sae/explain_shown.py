@@ -24,14 +24,14 @@ class Shown:
     """Pictures of one latent, best first.
 
     images    numbers in the cache
-    maps      float32 [picture, grid, grid]   the latent's values
+    maps      float32 [rows, columns] each   the latent's values
     picture   number -> picture
     size      pixels of a side, as masks are made
     """
 
     latent: int
     images: tuple[int, ...]
-    maps: np.ndarray
+    maps: Sequence[np.ndarray]
     picture: Callable[[int], Image.Image]
     size: int
 
@@ -56,7 +56,7 @@ class Chooser:
     def __init__(self, cache: Cache, picture: Callable[[int], Image.Image], *, most: int, size: int) -> None:
         self.cache, self.picture, self.most, self.size = cache, picture, most, size
         self.half = halves(cache.looks)
-        self.grid = grid(cache)
+        self.has_regions = has_regions(cache)
 
     def latents(self, count: int) -> list[int]:
         """Latents with `most` pictures in both halves, in the order of their numbers; the first `count`, 0 for all."""
@@ -80,15 +80,26 @@ class Chooser:
 
     def of(self, latent: int, images: Sequence[int]) -> Shown:
         """The latent on given pictures, whether it fires there or not."""
-        shape = (len(images), self.grid, self.grid)
-        maps = np.array([self.cache.map(latent, image) for image in images], np.float32).reshape(shape)
+        maps = [self._map(latent, image) for image in images]
         return Shown(latent, tuple(images), maps, self.picture, self.size)
+
+    def _map(self, latent: int, image: int) -> np.ndarray:
+        """Values of the patches; without any, one for the whole picture."""
+        values = self.cache.map(latent, image)
+        if not self.has_regions:
+            return values.max(initial=0, keepdims=True)[None]
+        return values.reshape(self.cache.grids[image] if self.cache.grids is not None else (grid(self.cache),) * 2)
 
 
 def halves(looks: Sequence[str]) -> np.ndarray:
     """0 and 1 in turn, in the order in which looks come first: int64 [picture]."""
     order = {look: place for place, look in enumerate(dict.fromkeys(looks))}
     return np.array([order[look] % 2 for look in looks], np.int64)
+
+
+def has_regions(cache: Cache) -> bool:
+    """Whether positions are patches in rows and columns; queries are not."""
+    return cache.grids is not None or bool(cache.about["base"])
 
 
 def grid(cache: Cache) -> int:

@@ -17,6 +17,8 @@ CONCEPTS = {
     "color": "a color",
 }
 OTHER = "other"
+# Words of a description that name nothing.
+SMALL = frozenset(("a", "an", "and", "at", "in", "of", "on", "or", "the", "to", "with"))
 
 SYSTEM = (
     "You are a careful researcher who studies one neuron of a vision-language model by the pictures that excite it."
@@ -44,6 +46,10 @@ Explanation: """
 JUDGE = (
     "The pictures excite one neuron; only the regions in which it fires are bright. Does the description fit what the "
     "bright regions have in common? Answer 1 if it does and 0 if it does not, and nothing else.\n\nDescription: "
+)
+RELEVANCE = (
+    "How far is the text about what the description names? Answer with a number from 1, not at all, to 10, entirely, "
+    "and nothing else."
 )
 DETECT = "Does the picture show this? Answer 1 if it does and 0 if it does not, and nothing else.\n\nThis: "
 
@@ -81,6 +87,11 @@ def grade(text: str) -> int:
     """A whole number from 0 to 10 of a judge's answer, -1 for anything else."""
     found = re.fullmatch(r"\D*(\d+)(?:\s*(?:/|of|out of)\s*10)?\D*", text.strip())
     return int(found[1]) if found and int(found[1]) <= 10 else -1
+
+
+def relevance_prompt(name: str, text: str) -> str:
+    """The question how far a text is about a description, 1 to 10; the published words are not known."""
+    return f"{RELEVANCE}\n\nDescription: {name}\n\nText: {text}"
 
 
 def verdict(text: str) -> int:

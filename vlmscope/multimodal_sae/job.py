@@ -85,7 +85,7 @@ def about(config: Any, capture: str) -> dict[str, Any]:
     }
 
 
-def _text(part: Any) -> str:
+def text(part: Any) -> str:
     """Canonical JSON, as the rules compare it."""
     return json.dumps(part, sort_keys=True, separators=(",", ":"))
 
@@ -121,7 +121,7 @@ class Inputs:
 
     def data(self, wildcards: Wildcards) -> str:
         """Formats of the training's samples and how they are asked, as canonical JSON."""
-        return _text({} if self.own.train.stored else about(self.config, self.own.train.capture))
+        return text({} if self.own.train.stored else about(self.config, self.own.train.capture))
 
     def _raws(self, capture: str) -> list[str]:
         return [f"results/data/{name}/raw.json" for name in self.config.captures[capture].data]
@@ -140,7 +140,7 @@ class Inputs:
 
     def held_out(self, wildcards: Wildcards) -> str:
         """Their formats and how they are asked, as canonical JSON."""
-        return _text(about(self.config, self.own.quality.capture))
+        return text(about(self.config, self.own.quality.capture))
 
     def cached_raws(self, wildcards: Wildcards) -> list[str]:
         """Manifests of the datasets whose pictures are cached."""

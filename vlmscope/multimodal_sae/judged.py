@@ -6,9 +6,29 @@ from typing import Any
 import polars as pl
 
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import checkpoint, loop, quality, states, train
+from vlmscope.multimodal_sae import checkpoint, loop, quality, score_control, states, train
 from vlmscope.multimodal_sae.job import Job
+from vlmscope.multimodal_sae.quality import Coder
 from vlmscope.multimodal_sae.sae import SparseCoder
+
+
+def coders(
+    loaded: Loaded, coder: SparseCoder, job: Job, fitted: int
+) -> tuple[dict[str, Coder], dict[str, SparseCoder]]:
+    """A trained autoencoder beside its controls, and those of them that are autoencoders.
+
+    job      whose states mean and components are taken from: those of the training
+    fitted   how many of these states
+    """
+    with train.opened(job, loaded) as stream:
+        mean, axes, _ = quality.components((block for _, block in stream.blocks(0)), fitted)
+    mean, axes, k = mean.to(loaded.device), axes.to(loaded.device), coder.config.k
+    untrained = score_control.untrained(coder, job.settings["seed"])
+    untrained.b_dec.copy_(mean)
+    own = {"trained": coder, "untrained": untrained}
+    every = {name: quality.of_sae(one) for name, one in own.items()}
+    every |= {"pca": quality.of_components(mean, axes, k, largest=False)}
+    return every | {"pca_topk": quality.of_components(mean, axes, k, largest=True)}, own
 
 
 def from_files(
@@ -22,27 +42,15 @@ def from_files(
     settings   multimodal_sae.quality
     """
     coder = checkpoint.read(Path(weights).parent).to(loaded.device).requires_grad_(False)
-    with train.opened(job, loaded) as stream:
-        mean, axes, _ = quality.components((block for _, block in stream.blocks(0)), settings["fitted"])
-    mean, axes, k = mean.to(loaded.device), axes.to(loaded.device), coder.config.k
-    untrained = SparseCoder(coder.config, seed=job.settings["seed"]).to(loaded.device).requires_grad_(False).eval()
-    untrained.b_dec.copy_(mean)
-    coders = {
-        "trained": quality.of_sae(coder),
-        "untrained": quality.of_sae(untrained),
-        "pca": quality.of_components(mean, axes, k, largest=False),
-        "pca_topk": quality.of_components(mean, axes, k, largest=True),
-    }
-    looked = loop.Looked(loaded, states.take_of(loaded, job.site), coders, settings["keep_first"])
+    every, own = coders(loaded, coder, job, settings["fitted"])
+    looked = loop.Looked(loaded, states.take_of(loaded, job.site), every, settings["keep_first"])
     fewer = held_out["settings"] | {"samples": min(settings["samples"], held_out["settings"]["samples"])}
     source = states.streamed(loaded, job.site, **(held_out | {"settings": fewer}), batch=job.batch, seed=0)
     given = (source.samples, source.prompts, source.pictures)
     stream, rounds = loop.written(loaded, *given, job.batch, settings["max_new_tokens"])
-    latents = dict.fromkeys(("trained", "untrained"), coder.config.latents) | dict.fromkeys(
-        ("pca", "pca_topk"), len(axes)
-    )
+    latents = {name: own[name].config.latents if name in own else coder.config.d for name in every}
     sums, firing, losses = loop.measure(looked, stream, rounds, latents)
-    shapes = {"trained": quality.geometry(coder), "untrained": quality.geometry(untrained)}
+    shapes = {name: quality.geometry(one) for name, one in own.items()}
     table = loop.table(sums, firing, losses, shapes)
     bars = [(name, *bar) for name in shapes for bar in firing[name].histogram(settings["bins"])]
     return table, pl.DataFrame(bars, schema=loop.DENSITY, orient="row")

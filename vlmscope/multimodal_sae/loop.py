@@ -69,8 +69,9 @@ def scopes(loaded: Loaded, batch: inputs.Batch) -> dict[str, Tensor]:
 
 
 def base_positions(config: Any, most: int) -> int:
-    """Image positions of the first view; all of them in families whose views have no fixed size."""
+    """Image positions of the first view; all of them in families whose views have no fixed size, or with queries."""
     fixed = isinstance(getattr(config.vision_config, "image_size", None), int)
+    fixed &= not hasattr(config, "num_query_tokens")
     return parts.patches(config) if fixed else most
 
 
@@ -144,22 +145,34 @@ def _add_losses(
     for name, change in replacing.items():
         other = clean
         if change is not None:
-            with replaced(looked.loaded, looked.site, looked.take.layers[0], change, looked.keep_first):
+            kept = first(batch.inputs) if looked.keep_first else None
+            with replaced(looked.loaded, looked.site, looked.take.layers[0], change, kept):
                 other = run.forward(looked.loaded, batch, columns).logits.float().log_softmax(-1)
         for kind, mask in wanted.items():
             losses.add(kind, name, clean[mask], other[mask].to(clean.device), target[mask])
 
 
+def first(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The first position of every prompt, bool [sample, token]."""
+    real = tensors["attention_mask"].bool()
+    return real & (real.cumsum(1) == 1)
+
+
 @contextlib.contextmanager
 def replaced(
-    loaded: Loaded, site: Site, layer: int, change: Callable[[Tensor], Tensor], keep_first: bool = False
+    loaded: Loaded, site: Site, layer: int, change: Callable[[Tensor], Tensor], kept: Tensor | None = None
 ) -> Iterator[None]:
-    """Inside, states of the site [n, d] are what `change` makes of them."""
+    """Inside, states of the site [n, d] are what `change` makes of them.
+
+    kept   bool [sample, token]: positions of the prompt that keep their own state
+    """
 
     def cut(value: Tensor) -> Tensor:
         out = change(value.flatten(0, 1)).view_as(value).to(value.dtype)
-        if keep_first:
-            out[:, 0] = value[:, 0]
+        # A call over fewer positions is about tokens that were written.
+        if kept is not None and kept.shape == value.shape[:2]:
+            mask = kept.to(value.device)
+            out[mask] = value[mask]
         return out
 
     handle = edits.hook(taps.module_at(loaded.model, site.path, layer), site.side, cut)

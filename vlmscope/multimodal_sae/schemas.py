@@ -20,6 +20,8 @@ MEASURES = (
     *("clip", "clip_random", "clip_shuffled"),
     *(name + ending for name in FOUND for ending in ("", "_shuffled")),
 )
+# What there is only where positions are patches of the picture.
+REGIONAL = tuple(name for name in MEASURES if name.startswith("iou") or name in ("ceiling", "activated_pct"))
 SCORED = {
     **{name: kind for name, kind in LABELS.items() if name != "pictures"},
     "density": pl.Float64,

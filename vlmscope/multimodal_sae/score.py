@@ -18,7 +18,7 @@ from vlmscope.metrics.clip_score import clip_score
 from vlmscope.metrics.clip_towers import Towers
 from vlmscope.multimodal_sae import explain_text, iou, score_judged
 from vlmscope.multimodal_sae.explain_shown import HELD_OUT, REFERENCE, Chooser, Shown
-from vlmscope.multimodal_sae.schemas import LABELS, MEASURES
+from vlmscope.multimodal_sae.schemas import LABELS, MEASURES, REGIONAL
 from vlmscope.multimodal_sae.score_judged import Judge
 from vlmscope.multimodal_sae.segment import Segmenter
 from vlmscope.samples import Sample
@@ -86,23 +86,29 @@ class Scorer:
         text = label["refined"]
         if explain_text.refused(text):
             return Scored(row | dict.fromkeys((*MEASURES, "consistency")), {})
-        shown, before = (self.chooser.shown(label["latent"], side) for side in (HELD_OUT, REFERENCE))
-        dilated, exact = shown.regions(True), shown.regions(False)
-        runs = self.random(label["latent"], text)
-        found = {
-            "iou": self.agreement(shown, text),
-            "iou_undilated": self.agreement(shown, text, dilated=False),
-            "iou_reference": self.agreement(before, text),
-            "iou_random": float(np.nanmean(runs["iou"])),
-            "iou_shuffled": self.agreement(shown, other) if other else None,
-            "ceiling": iou.ceiling(dilated, exact),
-            "activated_pct": 100 * iou.share(dilated),
+        shown, runs = self.chooser.shown(label["latent"], HELD_OUT), self.random(label["latent"], text)
+        # Without patches there are no regions.
+        found = self.regional(shown, text, other, runs) if self.chooser.has_regions else dict.fromkeys(REGIONAL)
+        found |= {
             "clip": float(self.clip.scores(shown.images, text).mean()),
             "clip_random": float(runs["clip"].mean()),
             "clip_shuffled": float(self.clip.scores(shown.images, other).mean()) if other else None,
         }
         found |= self.judged.of(shown, text, other)
         return Scored(row | found | {"consistency": self.judge.judge(text, shown)}, runs)
+
+    def regional(self, shown: Shown, text: str, other: str, runs: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+        """What compares a latent's regions with what its name and another one say: the columns `REGIONAL`."""
+        dilated, exact = shown.regions(True), shown.regions(False)
+        return {
+            "iou": self.agreement(shown, text),
+            "iou_undilated": self.agreement(shown, text, dilated=False),
+            "iou_reference": self.agreement(self.chooser.shown(shown.latent, REFERENCE), text),
+            "iou_random": float(np.nanmean(runs["iou"])),
+            "iou_shuffled": self.agreement(shown, other) if other else None,
+            "ceiling": iou.ceiling(dilated, exact),
+            "activated_pct": 100 * iou.share(dilated),
+        }
 
     def agreement(self, shown: Shown, text: str, dilated: bool = True) -> float:
         """Mean IoU of a latent's regions with what a text names."""
@@ -114,13 +120,15 @@ class Scorer:
         generator = np.random.default_rng([self.settings["seed"], latent])
         most = self.chooser.most
         drawn = generator.choice(self.held_out, (self.settings["random_iou"], most))
-        masks = [self.agreement(self.chooser.of(latent, row.tolist()), text) for row in drawn]
-        clips = []
+        runs, clips = {}, []
+        if self.chooser.has_regions:
+            masks = [self.agreement(self.chooser.of(latent, row.tolist()), text) for row in drawn]
+            # Masks that are empty on all pictures of a run agree with nothing.
+            runs["iou"] = np.nan_to_num(np.array(masks))
         for _ in range(self.settings["random_clip"]):
             images = generator.choice(self.held_out, min(most, len(self.held_out)), replace=False)
             clips.append(float(self.clip.scores(images.tolist(), text).mean()))
-        # Masks that are empty on all pictures of a run agree with nothing.
-        return {"iou": np.nan_to_num(np.array(masks)), "clip": np.array(clips)}
+        return {**runs, "clip": np.array(clips)}
 
     def _find(self, image: int, text: str) -> np.ndarray | None:
         return self.segmenter.find(image, self.chooser.picture(image), text)

@@ -15,8 +15,13 @@ def from_files(loaded: Loaded, *, trained: str, weights: str, seed: int, **read:
     weights   sae.safetensors of the control, in a folder of the same name
     read      what `cache.from_files` reads besides
     """
-    known = checkpoint.read(Path(trained).parent)
-    control = SparseCoder(known.config, seed=seed).requires_grad_(False)
-    control.b_dec.copy_(known.b_dec.detach())
+    control = untrained(checkpoint.read(Path(trained).parent), seed)
     checkpoint.write(control, Path(weights).parent)
     cache.from_files(loaded, weights=weights, **read)
+
+
+def untrained(coder: SparseCoder, seed: int) -> SparseCoder:
+    """The control of an autoencoder."""
+    control = SparseCoder(coder.config, seed=seed).to(coder.b_dec.device).requires_grad_(False).eval()
+    control.b_dec.copy_(coder.b_dec.detach())
+    return control

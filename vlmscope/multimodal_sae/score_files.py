@@ -44,7 +44,23 @@ def from_files(
     models     clip: manifest; segmenters: manifests or configurations of detector and SAM, none where masks are known
     settings   multimodal_sae.explain
     """
-    named = stored.read(labels, schemas.LABELS)
+    named, given = stored.read(labels, schemas.LABELS), {"raws": raws, "tables": tables, "settings": settings}
+    return of_labels(caches, named, **given, models=models, talkers=talkers, batch=batch, device=device)
+
+
+def of_labels(
+    caches: Mapping[str, str],
+    named: pl.DataFrame,
+    *,
+    raws: Sequence[str],
+    tables: Sequence[str],
+    models: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    talkers: Callable[[str], Talker | None],
+    batch: int,
+    device: str,
+) -> Found:
+    """The same of names in memory, `schemas.LABELS`."""
     draws = Draws(settings["resamples"], settings["seed"])
     towers = Towers(models["clip"], batch=batch, device=device)
     with ExitStack() as stack:
@@ -60,7 +76,8 @@ def from_files(
             scorer = score.Scorer(chooser, finder, judge, view, settings)
             for name in settings["by"]:
                 scored += score.of_labels(scorer, named.filter(coder=coder, explainer=name))
-        known = settings["segmenter"] == "truth"
+        square = all(one.grids is None and one.about["base"] for one in opened.values())
+        known = settings["segmenter"] == "truth" and square
         classes = score_classes.table(opened, truth, draws) if known else pl.DataFrame(schema=score_classes.CLASSES)
     by = settings["judge"]["model"] if isinstance(judge, Asked) else MATCH
     return {

@@ -7,6 +7,7 @@ position counts blocks since the beginning.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,24 +111,45 @@ class Streamed:
             yield after, self.read(number)
 
 
+class Held:
+    """A stream that is read through once and then lies in memory."""
+
+    def __init__(self, source: Streamed) -> None:
+        self.seed, self.share = source.seed, source.share
+        self.parts = [source.read(number) for number in range(len(source.parts))]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def blocks(self, position: int) -> Iterator[tuple[int, Tensor]]:
+        """Blocks from a position on."""
+        for after, number in _order(len(self.parts), self.seed, position, self.share):
+            yield after, self.parts[number]
+
+
 class _EnoughError(Exception):
     """The layer that is wanted has been computed."""
 
 
 @torch.inference_mode()
 def states(loaded: Loaded, take: Take, batch: inputs.Batch) -> Tensor:
-    """States of a batch at the positions of a take [n, d]; no layer behind it is computed."""
+    """States of a batch at the positions of a take [n, d], those of several layers side by side.
+
+    No layer behind the last one is computed.
+    """
     found: list[Tensor] = []
     mask = places.chosen(loaded, take, batch)
 
     def see(layer: int, value: Tensor) -> None:
         found.append(value[mask.to(value.device)])
-        raise _EnoughError
+        if len(found) == len(take.layers):
+            raise _EnoughError
 
     site = loaded.family.site(take.site)
     with taps.reading(loaded, site, take.layers, see), contextlib.suppress(_EnoughError):
         run.forward(loaded, batch)
-    return found[0]
+    # Layers of a model that is spread over GPUs come from several devices.
+    return found[0] if len(found) == 1 else torch.cat([one.to(found[-1].device) for one in found], 1)
 
 
 def take_of(loaded: Loaded, site: str) -> Take:
@@ -135,9 +157,16 @@ def take_of(loaded: Loaded, site: str) -> Take:
     return plan.resolve([{"site": site, "where": "all", "keep": "values"}], loaded.family, loaded.config)[0]
 
 
+def take_at(loaded: Loaded, sites: Sequence[str]) -> Take:
+    """The take behind autoencoders of several layers of one site, which are read in one pass."""
+    takes = [take_of(loaded, site) for site in sites]
+    layers = sorted({one.layers[0] for one in takes})
+    return replace(takes[0], layers=tuple(layers), single=len(layers) == 1)
+
+
 def streamed(
     loaded: Loaded,
-    site: str,
+    site: str | Take,
     *,
     raws: Sequence[str],
     tables: Sequence[str],
@@ -149,8 +178,10 @@ def streamed(
 ) -> Streamed:
     """The stream of a capture's samples: manifests, sample tables and formats of its datasets.
 
+    site       one of a layer, or the take of several
     settings   the capture's: prompt, begin, samples, vision_positions
     """
+    take = take_of(loaded, site) if isinstance(site, str) else site
     samples: list[Sample] = []
     prompts: list[str] = []
     pictures: list[Callable[[Sample], Any]] = []
@@ -161,4 +192,4 @@ def streamed(
         samples += chosen
         prompts += [ask(one) for one in chosen]
         pictures += [batches.picture_of(read_manifest(raw)["root"])] * len(chosen)
-    return Streamed(loaded, take_of(loaded, site), samples, prompts, pictures, batch, seed, share)
+    return Streamed(loaded, take, samples, prompts, pictures, batch, seed, share)

@@ -27,6 +27,7 @@ class Clamp:
 
     latent     that is held; -1 for none
     value      which it gets before the selection
+    more       further latents that get the same value
     mode       replace: x becomes the reconstruction with the latent held, at written tokens the plain reconstruction,
                as released; keep_error: x plus the difference of both reconstructions; add: x + value W_dec[latent];
                none: x stays
@@ -38,6 +39,12 @@ class Clamp:
     value: float = 50.0
     mode: Mode = "replace"
     positions: Positions = "prefill"
+    more: tuple[int, ...] = ()
+
+    @property
+    def latents(self) -> tuple[int, ...]:
+        """All that are held."""
+        return (self.latent, *self.more) if self.latent >= 0 else self.more
 
 
 PLAIN = Clamp(mode="none")
@@ -50,29 +57,30 @@ def places(loaded: Loaded, inputs: Mapping[str, Tensor], clamps: Sequence[Clamp]
     last = torch.zeros_like(real)
     last[:, -1] = True
     kinds = {"all": real, "prefill": real, "image": image, "text": real & ~image, "last": last}
-    return torch.stack([kinds[one.positions][row] & (one.latent >= 0) for row, one in enumerate(clamps)])
+    return torch.stack([kinds[one.positions][row] & bool(one.latents) for row, one in enumerate(clamps)])
 
 
 @torch.inference_mode()
 def changed(coder: SparseCoder, x: Tensor, latent: Tensor, value: Tensor, mode: Mode) -> Tensor:
-    """States with a latent each held where it is named.
+    """States with some latents each held where they are named.
 
-    x              [T, d]
-    latent, value  [T]; -1 where none is held
+    x       [T, d]
+    latent  [T] or [T, m]; -1 where none is held
+    value   [T]
     """
-    own = x.float()
+    own, latent = x.float(), latent.reshape(len(x), -1)
     if mode == "add":
-        held = value[:, None] * coder.W_dec[latent.clamp(min=0)]
-        return own + held * (latent >= 0)[:, None]
+        there = (latent >= 0)[..., None]
+        return own + value[:, None] * (coder.W_dec[latent.clamp(min=0)] * there).sum(1)
     parts = (one.split(max(1, sparse.DENSE // coder.config.latents)) for one in (own, latent, value))
     found = []
     for some, which, how in zip(*parts, strict=True):
         pre = coder.pre(some)
         plain = coder.decode(*coder.select(pre), some) if mode == "keep_error" else None
-        rows = (which >= 0).nonzero().squeeze(1)
-        pre[rows, which[rows]] = how[rows]
+        rows, slots = (which >= 0).nonzero(as_tuple=True)
+        pre[rows, which[rows, slots]] = how[rows]
         out = coder.decode(*coder.select(pre), some)
-        found.append(out if plain is None else some + torch.where((which >= 0)[:, None], out - plain, 0))
+        found.append(out if plain is None else some + torch.where((which >= 0).any(1)[:, None], out - plain, 0))
     return torch.cat(found)
 
 
@@ -87,12 +95,13 @@ def clamped(
     """
     if len(clamps) != len(inputs["input_ids"]):
         raise VlmscopeError(f"{len(clamps)} clamps for {len(inputs['input_ids'])} prompts.", where="steer.clamped")
-    if wrong := [one.latent for one in clamps if one.latent >= coder.config.latents]:
+    if wrong := [latent for one in clamps for latent in one.latents if latent >= coder.config.latents]:
         raise VlmscopeError(
             f"There is no latent {wrong[0]}.", where="steer.clamped", instead=f"0 to {coder.config.latents - 1}"
         )
     held, device = places(loaded, inputs, clamps), coder.b_dec.device
-    latents = torch.tensor([one.latent for one in clamps], device=device)
+    most = max([1, *(len(one.latents) for one in clamps)])
+    latents = torch.tensor([[*one.latents, *[-1] * (most - len(one.latents))] for one in clamps], device=device)
     values = torch.tensor([one.value for one in clamps], device=device)
     always = torch.tensor([one.positions == "all" for one in clamps], device=device)
 
@@ -103,7 +112,7 @@ def clamped(
         for mode in sorted({one.mode for one in clamps} - {"none"}):
             rows = torch.tensor([row for row, one in enumerate(clamps) if one.mode == mode], device=device)
             x = value[rows.to(value.device)].to(device)
-            latent = torch.where(mask[rows], latents[rows, None], -1).flatten()
+            latent = torch.where(mask[rows][..., None], latents[rows, None], -1).flatten(0, 1)
             how = values[rows, None].expand(x.shape[:2]).flatten()
             new = changed(coder, x.flatten(0, 1), latent, how, mode)
             out[rows.to(value.device)] = new.view_as(x).to(out)

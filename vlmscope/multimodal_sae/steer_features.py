@@ -40,7 +40,7 @@ class Pooled:
         self.rows: list[np.ndarray] = []
         self.fired, self.highest, self.seen = np.zeros(latents, np.int64), np.zeros(latents, np.float32), 0
 
-    def add(self, idx: np.ndarray, val: np.ndarray, look: str = "") -> None:
+    def add(self, idx: np.ndarray, val: np.ndarray, look: str = "", grid: tuple[int, int] | None = None) -> None:
         """Add the next picture: latents and values [position, k]."""
         total = np.bincount(idx.ravel(), val.ravel().astype(np.float64), len(self.fired))
         self.rows.append((total / len(idx)).astype(np.float32))
@@ -129,7 +129,7 @@ def choose(
     generator = np.random.default_rng(seed)
     taken = [one.latent for one in chosen]
     for one in list(chosen):
-        chosen += [Feature(one.word, "random", k) for k in _beside(density, one.latent, taken, random, generator)]
+        chosen += [Feature(one.word, "random", k) for k in beside(density, one.latent, taken, random, generator)]
     rows = [
         {
             **{"word": one.word, "kind": one.kind, "feature": one.latent},
@@ -143,10 +143,10 @@ def choose(
     return chosen, pl.DataFrame(rows, schema=FEATURES)
 
 
-def _beside(
+def beside(
     density: np.ndarray, latent: int, taken: Sequence[int], count: int, generator: np.random.Generator
 ) -> list[int]:
-    """Random latents among those whose density is nearest."""
+    """Random latents, none of those that are taken, among those whose density is nearest."""
     alive = np.setdiff1d(np.flatnonzero(density > 0), taken)
     if len(alive) < count:
         raise VlmscopeError(

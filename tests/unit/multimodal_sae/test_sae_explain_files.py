@@ -146,7 +146,7 @@ def test_names_and_measures_come_from_different_pictures(made):
         assert sides == [{10, 8, 6}, {11, 9, 7}]
         assert chooser.latents(0) == [0, 1] and chooser.latents(1) == [0]
         silent = chooser.of(2, [5])
-        assert not silent.maps.any() and not silent.regions(dilated=True)[0].any()
+        assert not np.any(silent.maps) and not silent.regions(dilated=True)[0].any()
 
 
 def test_pictures_without_a_square_view_have_no_masks(tmp_path):

@@ -39,7 +39,7 @@ def test_the_latent_that_agrees_with_a_word_is_found_and_random_ones_stand_besid
 def test_random_latents_are_those_of_similar_density():
     density = np.array([0, 0.5, 0.5, 0.4, 0.01, 0.011, 0.009, 0.012, 0.3, 0.2, 0.1, 0.012, 0.01])
     drawn = {
-        one for seed in range(80) for one in steer_features._beside(density, 4, [4], 1, np.random.default_rng(seed))
+        one for seed in range(80) for one in steer_features.beside(density, 4, [4], 1, np.random.default_rng(seed))
     }
     assert drawn == {5, 6, 7, 11, 12}
 

@@ -12,6 +12,7 @@ from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
 from vlmscope.settings.multimodal_sae.show import Show, Texts
 from vlmscope.settings.multimodal_sae.steer import Steer
+from vlmscope.settings.multimodal_sae.tables import Downstream, Hallusion, Small, White
 from vlmscope.settings.multimodal_sae.train import Train
 
 __all__ = ["CAPTURES", "DEFAULT", "MultimodalSAE", "names", "problems"]
@@ -35,6 +36,10 @@ class MultimodalSAE(Section):
     probe: Probe = Field(Probe(), description="latents that stand out in single pictures")
     texts: Texts = Field(Texts(), description="texts in which latents are looked at")
     show: Show = Field(Show(), description="pages to look at latents")
+    downstream: Downstream = Field(Downstream(), description="right answers with the autoencoder in the loop")
+    white: White = Field(White(), description="answers about a white picture with named latents held")
+    hallusion: Hallusion = Field(Hallusion(), description="wrong answers under changed latents")
+    small: Small = Field(Small(), description="small autoencoders of several layers and models")
 
 
 def names(config: Any) -> list[Reference]:
@@ -59,6 +64,10 @@ def names(config: Any) -> list[Reference]:
     if own.explain.segmenter == "grounded":
         for key in ("detector", "sam"):
             wanted.append((f"multimodal_sae.explain.{key}", getattr(own.explain, key), config.judges, "judges"))
+    wanted += [("multimodal_sae.small.studied", one.model, config.models, "models") for one in own.small.studied]
+    wanted += [("multimodal_sae.hallusion.data", own.hallusion.data, config.datasets, "datasets")]
+    wanted += [("multimodal_sae.downstream.data", own.downstream.data, config.datasets, "datasets")]
+    wanted += [("multimodal_sae.small.train.capture", own.small.train.capture, config.captures, "captures")]
     return [*wanted, ("multimodal_sae.quality.capture", own.quality.capture, config.captures, "captures")]
 
 
@@ -85,6 +94,17 @@ def problems(config: Any) -> list[str]:
         for one in own.joined.parts
         if one.data in joined
     ]
+    for key, one, kinds in (
+        ("downstream", own.downstream.data, ("vqav2",)),
+        ("hallusion", own.hallusion.data, ("hallusion_bench", "pope")),
+    ):
+        if one in config.datasets and config.datasets[one].kind not in kinds:
+            found.append(f"multimodal_sae.{key}.data names {one}, which is not of kind {' or '.join(kinds)}")
+    if own.white.explainer not in own.explain.by:
+        found.append(f"multimodal_sae.white.explainer is {own.white.explainer}, which multimodal_sae.explain.by lacks")
+    studied = [one.model for one in own.small.studied]
+    lacking = [name for name in config.run.multimodal_sae if name not in studied]
+    found += [f"multimodal_sae.small.studied lacks {name}, a model of run.multimodal_sae" for name in lacking]
     return found
 
 
@@ -94,6 +114,12 @@ DATASETS: dict[str, Any] = {
     "chats": {"kind": "llava_next_data", "splits": {"train": "train"}, **_DRAWN},
     "pictures": {"kind": "sae_pictures", "splits": {"train": "cache"}, **_DRAWN},
     "joined": {"kind": "sae_pictures", "source": "joined", "splits": {"train": "cache"}, "limit": {"train": 1000}},
+    "hallusion": {
+        "kind": "hallusion_bench",
+        "splits": {"train": "VS", "val": "VD"},
+        "scenes": {"train": 40, "val": 160},
+        "limit": {"train": 160, "val": 640},
+    },
 }
 CAPTURES: dict[str, Any] = {
     "states": {**_STATES, "samples": 240, "take": [{"site": "resid_post[1]", "where": "all", "keep": "values"}]},
