@@ -6,6 +6,7 @@ from test_families import bench
 from test_lens_families import batch_of, every_writer
 
 from vlmscope.capture import run, taps
+from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
 from vlmscope.multimodal_sae import loop, states
 
@@ -48,3 +49,31 @@ def test_scopes_cut_a_text_into_parts(family):
     assert torch.equal(parts, found["all"].int())
     assert found["answer"].sum(1).tolist() == [2] * 4
     assert (found["all"].sum(1) - found["all_but_first"].sum(1)).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("family", ["llava_next_llama3", "instructblip", "qwen2_vl"])
+def test_layers_of_one_pass_stand_side_by_side(family):
+    loaded, batch, take = setting(family)
+    both = states.states(loaded, states.take_at(loaded, ["resid_post[2]", "resid_post[0]"]), batch)
+    alone = [states.states(loaded, states.take_of(loaded, f"resid_post[{layer}]"), batch) for layer in (0, 2)]
+    assert torch.equal(both, torch.cat(alone, 1))
+
+
+def test_pictures_have_grids_where_the_model_gives_them_one():
+    for family, there in (("qwen2_vl", True), ("llava_next_llama3", False)):
+        loaded, batch, _ = setting(family)
+        found = inputs.grids(loaded, batch.inputs)
+        counts = (batch.inputs["input_ids"] == loaded.family.image_token(loaded.config)).sum(1).tolist()
+        assert [rows * columns for rows, columns in found] == (counts if there else [])
+
+
+def test_the_first_position_keeps_its_state_where_it_is_asked_to():
+    loaded, batch, take = setting("llava_next_llama3")
+    site, seen = loaded.family.site(take.site), []
+    kept = loop.first(batch.inputs)
+    with (
+        loop.replaced(loaded, site, 1, torch.zeros_like, kept),
+        taps.reading(loaded, site, [1], lambda layer, value: seen.append(value)),
+    ):
+        run.forward(loaded, batch)
+    assert torch.equal(seen[0].abs().sum(-1) > 0, kept)
