@@ -53,7 +53,7 @@ def test_scopes_cut_a_text_into_parts(family):
 
 @pytest.mark.parametrize("family", ["llava_next_llama3", "instructblip", "qwen2_vl"])
 def test_layers_of_one_pass_stand_side_by_side(family):
-    loaded, batch, take = setting(family)
+    loaded, batch, _ = setting(family)
     both = states.states(loaded, states.take_at(loaded, ["resid_post[2]", "resid_post[0]"]), batch)
     alone = [states.states(loaded, states.take_of(loaded, f"resid_post[{layer}]"), batch) for layer in (0, 2)]
     assert torch.equal(both, torch.cat(alone, 1))

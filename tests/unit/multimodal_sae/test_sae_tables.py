@@ -16,9 +16,9 @@ from vlmscope.multimodal_sae import (
     white,
     white_tables,
 )
-from vlmscope.multimodal_sae.explain import LABELS
 from vlmscope.multimodal_sae.hallusion import Asked
 from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.schemas import LABELS
 from vlmscope.samples import Sample
 from vlmscope.stats import Draws
 
