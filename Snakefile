@@ -61,6 +61,7 @@ include: "rules/multimodal_sae.smk"
 include: "rules/multimodal_sae_steer.smk"
 include: "rules/multimodal_sae_explain.smk"
 include: "rules/multimodal_sae_pages.smk"
+include: "rules/multimodal_sae_figures.smk"
 include: "rules/atlas.smk"
 include: "rules/multimodal_sae_tables.smk"
 include: "rules/report.smk"
@@ -68,6 +69,7 @@ include: "rules/targets.smk"
 
 
 localrules:
+    multimodal_sae_choose,
     data_fetch,
     data_links,
     data_folder,

@@ -7,6 +7,7 @@
 #           results/multimodal_sae/{model}/attribution.parquet    every active latent's share in an answer, by token
 #           results/multimodal_sae/{model}/attribution_modes.csv  how close the ways to compute it come to the truth
 #           results/multimodal_sae/{model}/attribution_filters.json   the latents with the largest share
+#           results/multimodal_sae/{model}/attribution_prompts.json   what was asked, token by token
 #           results/multimodal_sae/{model}/probe/                 latents that stand out in single pictures and texts
 # SETTINGS  multimodal_sae.site, .steer, .attribution, .probe
 steered, traced, looked_at = cfg.multimodal_sae.steer, cfg.multimodal_sae.attribution, cfg.multimodal_sae.probe
@@ -69,6 +70,7 @@ rule multimodal_sae_attribute:
         rows="results/multimodal_sae/{model}/attribution.parquet",
         modes="results/multimodal_sae/{model}/attribution_modes.csv",
         filters="results/multimodal_sae/{model}/attribution_filters.json",
+        prompts="results/multimodal_sae/{model}/attribution_prompts.json",
         meta="results/multimodal_sae/{model}/attribution_modes.meta.json",
     log:
         "logs/multimodal_sae_attribute/{model}.log",
@@ -102,6 +104,7 @@ rule multimodal_sae_probe:
         "benchmarks/multimodal_sae_probe/{model}.tsv"
     params:
         settings=settings(site="multimodal_sae.site", probe="multimodal_sae.probe"),
+        look=settings(label="models.{model}.label", scale="scale"),
         code=code("multimodal_sae_probe", "vlmscope.models.{family:model}", lookup=paths.kinds),
     threads: resources.threads(paper=8)
     resources:

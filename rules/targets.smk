@@ -28,7 +28,7 @@ made = targets.Made(
             rules.xl_vlms_learned.input,
             rules.xl_vlms_look.input,
         ],
-        multimodal_sae=[rules.multimodal_sae_tables.input],
+        multimodal_sae=[rules.multimodal_sae_tables.input, latent_figures.always],
         llava_interp=[rules.llava_interp_more.input],
         atlas=[rules.atlas.input],
     ),
@@ -57,6 +57,7 @@ rule multimodal_sae:
     """Every result of the fourth system, sparse autoencoders, for all its models."""
     input:
         made.of("multimodal_sae"),
+        latent_figures.chosen,
 
 
 rule llava_interp:
@@ -69,6 +70,7 @@ rule everything:
     """Every result of every system for every configured model."""
     input:
         made.every,
+        latent_figures.chosen,
         rules.report_config.output,
 
 
@@ -76,6 +78,7 @@ rule target_manifest:
     """List every result of one system and one model."""
     input:
         made.files,
+        latent_figures.listed,
     output:
         "results/{system}/{model}/manifest.json",
     wildcard_constraints:

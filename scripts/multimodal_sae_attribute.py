@@ -9,7 +9,7 @@ from vlmscope.store import files, tables
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     read, out = snakemake.input, snakemake.output
-    rows, modes, best = attributed.from_files(
+    rows, modes, best, prompts = attributed.from_files(
         load(read.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         weights=read.weights,
         raw=read.raw,
@@ -19,4 +19,5 @@ with logged(snakemake.log[0]):
     tables.write(rows, out.rows, attribution_tables.ATTRIBUTION)
     tables.write(modes, out.modes, attribution_tables.MODES)
     files.write_json(best, out.filters)
+    files.write_json(prompts, out.prompts)
     meta.write(out.meta, out.modes, snakemake.params, read, notes=attribution_tables.NOTES)

@@ -294,7 +294,8 @@ def environments(text):
 def test_the_rules_were_understood():
     assert {"capture_shard", "mmneuron_table2", "all", "mmneuron"} <= set(RULES)
     assert len(RULES) == sum(
-        len(re.findall(r"^rule ", path.read_text(), flags=re.M)) for path in [*RULE_FILES, ROOT / "Snakefile"]
+        len(re.findall(r"^(?:rule|checkpoint) ", path.read_text(), flags=re.M))
+        for path in [*RULE_FILES, ROOT / "Snakefile"]
     )
 
 

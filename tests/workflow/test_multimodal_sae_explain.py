@@ -1,19 +1,21 @@
-"""Names of latents in the workflow: tables hold together, changes make anew what they touch and nothing else."""
+"""Names and figures of latents in the workflow: they hold together, changes make anew what they touch alone."""
 
 import csv
 import json
 
 import pytest
 from checkout import Checkout
+from PIL import Image
 
 HOME = "results/multimodal_sae/llava-next-llama3"
 TABLE = f"{HOME}/table1_iou_clip.csv"
+CARD, CASES = f"{HOME}/figures/steering_3.png", f"{HOME}/attribution"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     checkout = Checkout.copy(tmp_path_factory.mktemp("explain") / "vlmscope")
-    checkout.run(TABLE, "--cores", "1")
+    checkout.run(TABLE, "multimodal_sae_figures", "--cores", "1")
     return checkout
 
 
@@ -40,14 +42,37 @@ def test_names_and_tables_hold_together(made):
 
 
 @pytest.mark.slow
+def test_figures_are_those_of_the_chosen_latents(made):
+    chosen = json.loads(made.read(f"{HOME}/figures/chosen.json"))
+    assert chosen["steering"] == [3] and len(chosen["concepts"]) == len(chosen["iou_example"]) == 1
+    names = {f"{kind}_{latent}.png" for kind in ("steering", "iou_example") for latent in chosen[kind]}
+    found = {path.name for path in (made.folder / HOME / "figures").glob("*.png")}
+    assert found == names | {"concepts.png"}
+    steered = [row for row in rows(made, "steering.csv") if row["feature"]]
+    judged = rows(made, "steering_categories.csv")
+    assert [row["steered"] for row in judged] == [row["steered"] for row in steered]
+    assert {row["judge"] for row in judged} == {"words"} and {row["description"] for row in judged} == {"red"}
+    cases = {path.name: {one.name for one in path.iterdir()} for path in (made.folder / CASES).glob("sbu-*")}
+    assert len(cases) == 2 and set(map(frozenset, cases.values())) == {
+        frozenset(["attribution.parquet", "image_top.png", "text.html"])
+    }
+    for path in (made.folder / HOME / "image_activations").rglob("masks/*.png"):
+        with Image.open(path) as mask:
+            assert mask.size == (64, 64)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "jobs"),
+    ("change", "target", "jobs"),
     [
-        ("", {}),
-        ("multimodal_sae.explain.random_clip=3", {"multimodal_sae_score"}),
-        ("multimodal_sae.explain.prefix=the ", {"multimodal_sae_score"}),
-        ("multimodal_sae.explain.max_new_tokens=3", {"multimodal_sae_name", "multimodal_sae_score"}),
+        ("", TABLE, {}),
+        ("", "multimodal_sae_figures", {}),
+        ("multimodal_sae.explain.random_clip=3", TABLE, {"multimodal_sae_score"}),
+        ("multimodal_sae.explain.prefix=the ", TABLE, {"multimodal_sae_score"}),
+        ("multimodal_sae.explain.max_new_tokens=3", TABLE, {"multimodal_sae_name", "multimodal_sae_score"}),
+        ("multimodal_sae.figures.pictures=1", CARD, {"multimodal_sae_card"}),
+        ("multimodal_sae.figures.traced=3", CASES, {"multimodal_sae_attribution_cases"}),
     ],
 )
-def test_a_change_makes_anew_what_it_touches(made, change, jobs):
-    assert set(made.planned(change, (TABLE,))) == set(jobs)
+def test_a_change_makes_anew_what_it_touches(made, change, target, jobs):
+    assert set(made.planned(change, (target,))) == set(jobs)

@@ -14,13 +14,14 @@ from vlmscope.capture import batches
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import inputs
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import attribution_tables, checkpoint, states
+from vlmscope.multimodal_sae import attribution_tables, checkpoint, loop, states
 from vlmscope.multimodal_sae.attribution import Prompt
 from vlmscope.multimodal_sae.attribution_tables import Found
 from vlmscope.raw import read_manifest
 from vlmscope.session import progress
 
 log = logging.getLogger(__name__)
+PROMPTS = "vlmscope.attribution_prompts/1"
 
 
 def tokens(loaded: Loaded, tensors: Mapping[str, Any], answer: str, baseline: str) -> tuple[int, int]:
@@ -68,7 +69,7 @@ def about(prompt: Prompt, settings: Mapping[str, Any]) -> tuple[list[int], dict[
 
 def _each(
     loaded: Loaded, chosen: Sequence[Any], picture: Any, coder: Any, take: Any, own: Mapping[str, Any]
-) -> Iterator[Found]:
+) -> Iterator[tuple[Found, dict[str, Any]]]:
     for one in progress(chosen, len(chosen), "pictures"):
         text = loaded.family.turn(own["question"])
         tensors = inputs.encode(loaded, [text], [picture(one)], side="left")
@@ -76,7 +77,7 @@ def _each(
         prompt = Prompt(loaded, coder, take, tensors, *pair, refill=own["refill"], rows=own["rows"])
         latents, values, effects = about(prompt, own)
         spelled = loaded.processor.tokenizer.convert_ids_to_tokens(list(pair))
-        yield Found(
+        found = Found(
             image=one.sample,
             answer=spelled[0],
             baseline=spelled[1],
@@ -87,12 +88,25 @@ def _each(
             values=values,
             effects=effects,
         )
+        yield found, asked(loaded, found, tensors["input_ids"][0].tolist(), prompt.plain[0], own["question"])
+
+
+def asked(loaded: Loaded, found: Found, ids: Sequence[int], difference: float, question: str) -> dict[str, Any]:
+    """What a prompt was: its question, what is compared, D, and a piece of text and a part per token.
+
+    Image tokens have no text; those of the first view are the first `base` of them.
+    """
+    texts = loaded.processor.tokenizer.convert_ids_to_tokens(list(ids))
+    told = {"image": found.image, "question": question, "answer": found.answer, "baseline": found.baseline}
+    shown = ["" if part == "image" else text for text, part in zip(texts, found.parts, strict=True)]
+    base = loop.base_positions(loaded.config, int((found.parts == "image").sum()))
+    return {**told, "difference": difference, "tokens": shown, "parts": found.parts.tolist(), "base": base}
 
 
 def from_files(
     loaded: Loaded, *, weights: str, raw: str, table: str, settings: dict[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, list[int]]]:
-    """Attributions (`ATTRIBUTION`), how well the modes do (`MODES`), and the filter of the best latents.
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, list[int]], dict[str, Any]]:
+    """Attributions (`ATTRIBUTION`), how well the modes do (`MODES`), the filter of the best latents, and the prompts.
 
     weights    sae.safetensors in the autoencoder's folder
     settings   site, and multimodal_sae.attribution
@@ -102,7 +116,9 @@ def from_files(
     loaded.model.requires_grad_(False)
     chosen = samples.read(table)[: own["pictures"]]
     take = states.take_of(loaded, settings["site"])
-    found = list(_each(loaded, chosen, batches.picture_of(read_manifest(raw)["root"]), coder, take, own))
+    each = list(_each(loaded, chosen, batches.picture_of(read_manifest(raw)["root"]), coder, take, own))
+    found = [one for one, _ in each]
     rows = attribution_tables.entries(found, own["mode"], own["pool"])
     best = attribution_tables.best(rows, len(found), own["parts"], own["top_k"])
-    return rows, attribution_tables.modes(found, own["bootstrap"], own["seed"]), {folder.name: best}
+    prompts = {"format": PROMPTS, "mode": own["mode"], "prompts": [one for _, one in each]}
+    return rows, attribution_tables.modes(found, own["bootstrap"], own["seed"]), {folder.name: best}, prompts

@@ -69,7 +69,7 @@ def of_labels(
         own, picture = explain.pictures(raws, tables, names)
         truth = oracle.Truth(own, picture)
         view = score.Pictures(towers, own, roots(raws, tables, names), settings["prefix"])
-        finder, judge = _segmenter(truth, models["segmenters"], settings, device), _judge(truth, talkers)
+        finder, judge = segmenter(truth, models["segmenters"], settings, device), _judge(truth, talkers)
         scored: list[score.Scored] = []
         for coder, cache in opened.items():
             chooser = Chooser(cache, picture, most=settings["examples"], size=settings["size"])
@@ -95,9 +95,10 @@ def roots(raws: Sequence[str], tables: Sequence[str], names: Sequence[str]) -> l
     return [str(Path(found[name])) for name in names]
 
 
-def _segmenter(
+def segmenter(
     truth: oracle.Truth, segmenters: Sequence[str], settings: Mapping[str, Any], device: str
 ) -> segment.Segmenter:
+    """What finds the region of a name: the masks of the dataset, or two models."""
     if settings["segmenter"] == "truth":
         return segment.TrueMasks(truth, settings["size"])
     given = {"size": settings["size"], "threshold": settings["box_threshold"], "device": device}

@@ -8,6 +8,7 @@ from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.attribution import Attribution
 from vlmscope.settings.multimodal_sae.cache import Cache, Joined
 from vlmscope.settings.multimodal_sae.explain import Explain
+from vlmscope.settings.multimodal_sae.figures import Figures
 from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
 from vlmscope.settings.multimodal_sae.show import Show, Texts
@@ -40,6 +41,7 @@ class MultimodalSAE(Section):
     white: White = Field(White(), description="answers about a white picture with named latents held")
     hallusion: Hallusion = Field(Hallusion(), description="wrong answers under changed latents")
     small: Small = Field(Small(), description="small autoencoders of several layers and models")
+    figures: Figures = Field(Figures(), description="figures, cards and overlays of latents")
 
 
 def names(config: Any) -> list[Reference]:
