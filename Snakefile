@@ -12,16 +12,18 @@ import sys
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, workflow.basedir)
+# The folder of this file, also where workflow/Snakefile includes it.
+root = workflow.current_basedir.get_path_or_uri(secret_free=True)
+sys.path.insert(0, root)
 
 
-configfile: os.path.join(workflow.basedir, "config.yaml")
+configfile: os.path.join(root, "config.yaml")
 
 
 # The one key that chooses the scale; files and keys given on the command line still win over this overlay.
 if config["scale"] == "paper":
 
-    configfile: os.path.join(workflow.basedir, "profiles", "paper", "config.yaml")
+    configfile: os.path.join(root, "profiles", "paper", "config.yaml")
 
 
 include: "rules/common.smk"

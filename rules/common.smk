@@ -5,7 +5,7 @@ from vlmscope import checks, layout, targets, workflow as flow
 from vlmscope.config import resolve
 from vlmscope.errors import VlmscopeError
 
-flow.expose(workflow.basedir)
+flow.expose(flow.ROOT)
 
 try:
     cfg = resolve(config, where="config.yaml and what was laid over it")
