@@ -7,16 +7,16 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: run test env lint bench clean
 .DEFAULT_GOAL := run
 
-# Environment, then every system's headline results and the report, on the embedded default.
+# Environment, then every system's headline results and the report about them, on the embedded default.
 run: env
 	$(BIN)/snakemake
 	$(BIN)/snakemake --report results/report/report.html --quiet all
 	@echo
 	@$(BIN)/python -m vlmscope show results/mmneuron/llava/table2.csv results/mmneuron/llava/effects.csv
 	@echo
-	@echo "Look here:  results/mmneuron/llava/table2.csv      accuracy with each domain's neurons zeroed"
-	@echo "            results/mmneuron/llava/effects.svg     own domain beside its controls"
-	@echo "            results/report/report.html             everything in one page"
+	@echo "Look here:  $(CURDIR)/results/report/index.html"
+	@echo "            what was found, how sure it is and where it comes from; open it in a browser"
+	@echo "            results/report/report.html: every headline file as the engine packs them"
 
 # Environment, then the tests, two files at a time. ARGS passes options on: make test ARGS="-k identify"
 JOBS ?= 2

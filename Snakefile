@@ -79,6 +79,7 @@ localrules:
     model_resolve,
     capture_index,
     report_config,
+    report_site,
     target_manifest,
 
 

@@ -1,8 +1,40 @@
 # What a run leaves for its readers besides the results.
 #
-# NEEDS     nothing
+# NEEDS     the headline results of every system for which a model is configured, and what the same jobs write beside
+#           them; manifests of models and datasets and benchmarks/ are read where they lie, as far as they are there
 # MAKES     results/report/config.yaml     the configuration as it took effect
+#           results/report/index.html      the report: findings, tables, figures, and where they come from
 # SETTINGS  all
+from snakemake import __version__ as engine
+
+from vlmscope.report.makers import Plan
+
+shown = Plan(
+    cfg,
+    workflow,
+    {
+        "mmneuron": [rules.mmneuron.input, rules.mmneuron_figures.input, rules.mmneuron_look.input],
+        "mm_neurons": [rules.mm_neurons.input, rules.mm_neurons_look.input],
+        "xl_vlms": [
+            rules.xl_vlms_dictionaries.input,
+            rules.xl_vlms_shift.input,
+            rules.xl_vlms_steer.input,
+            rules.xl_vlms_captions.input,
+            rules.xl_vlms_learned.input,
+            rules.xl_vlms_look.input,
+        ],
+        "multimodal_sae": [
+            rules.multimodal_sae.input,
+            rules.multimodal_sae_explain.input,
+            rules.multimodal_sae_steer.input,
+        ],
+        "llava_interp": [
+            rules.llava_interp.input,
+            rules.llava_interp_more.input,
+            rules.llava_interp_look.input,
+        ],
+    },
+)
 
 
 rule report_config:
@@ -21,3 +53,26 @@ rule report_config:
         "../envs/cpu.yaml"
     script:
         "../scripts/report_config.py"
+
+
+rule report_site:
+    """Write what was run and found, how sure it is and where it comes from, as one page."""
+    input:
+        results=shown.results,
+        config="results/report/config.yaml",
+    output:
+        page="results/report/index.html",
+    log:
+        "logs/report_site.log",
+    params:
+        settings=settings.all,
+        made=shown.made,
+        engine=engine,
+        code=code("report_site"),
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/report_site.py"

@@ -18,7 +18,8 @@ ROWS = (
     # For people and for the engine; nothing in the library may lean on them.
     # Deviation: `checks` asks `mmneuron.modules` which takes a method needs, so it stands above the systems.
     {"__main__"},
-    {"workflow", "layout", "checks", "targets", "fetch", "config_files"},
+    # The report tells what was changed against the default, so it stands above the configuration.
+    {"workflow", "layout", "checks", "targets", "fetch", "config_files", "report"},
     # Typed settings. Methods take plain values, so the configuration stands above them and not below.
     {"config"},
     {"settings"},

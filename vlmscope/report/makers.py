@@ -1,0 +1,97 @@
+"""Which rule makes a file, with which code, and what else the same job writes: read off the workflow's own rules.
+
+The engine is not imported: a rule is anything with `name`, `output` and `log` (files with `regex` and
+`apply_wildcards`), and `params`, whose `code` tells the digest of its code.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from vlmscope.config import Config, digest_ready
+from vlmscope.report.result import System, matching
+from vlmscope.report.systems import SYSTEMS
+
+
+class Made(NamedTuple):
+    """What made a file: rule, its log, digest of its code, and all files of the same job."""
+
+    rule: str
+    log: str
+    code: str
+    outputs: tuple[str, ...]
+
+    def companion(self) -> str:
+        """The JSON beside a table that says what made it; empty where the job writes none."""
+        return next((one for one in self.outputs if one.endswith(".meta.json")), "")
+
+
+def made(rules: Iterable[Any], path: str) -> Made | None:
+    """What makes a file; None for a file that no rule makes."""
+    for rule in rules:
+        for pattern in rule.output:
+            found = pattern.regex().match(path)
+            if found:
+                return _job(rule, found.groupdict())
+    return None
+
+
+def _job(rule: Any, wildcards: dict[str, str]) -> Made:
+    code = getattr(rule.params, "code", "")
+    digest = code(SimpleNamespace(**wildcards)) if callable(code) else str(code)
+    logs = [str(one.apply_wildcards(wildcards)) for one in rule.log]
+    outputs = tuple(str(one.apply_wildcards(wildcards)) for one in rule.output)
+    return Made(rule.name, logs[0] if logs else "", digest, outputs)
+
+
+class Plan:
+    """What the report reads: headline results of the configured systems, and what the same jobs write beside them.
+
+    config    typed configuration
+    workflow  has `rules`; asked when the jobs are planned, by when every rule is known
+    targets   system -> inputs of its target rules
+    """
+
+    def __init__(self, config: Config, workflow: Any, targets: Mapping[str, Iterable[Iterable[Any]]]) -> None:
+        self.config, self.workflow, self.targets = config, workflow, targets
+        self._known: dict[str, Made] | None = None
+
+    def results(self, wildcards: Any) -> list[str]:
+        """All files that the report depends on."""
+        return list(self._files())
+
+    def made(self, wildcards: Any) -> str:
+        """File -> what made it, as canonical JSON; companions are named where there are some."""
+        told = {
+            path: {"rule": one.rule, "log": one.log, "code": one.code, "meta": one.companion()}
+            for path, one in self._files().items()
+        }
+        return digest_ready(told)
+
+    def _files(self) -> dict[str, Made]:
+        """Files in the order of the targets, each with what made it."""
+        if self._known is None:
+            rules, self._known = list(self.workflow.rules), {}
+            for system in SYSTEMS:
+                for path in self._wanted(system):
+                    job = made(rules, path)
+                    if job:
+                        self._known |= dict.fromkeys([path, *_shown(system, job)], job)
+        return self._known
+
+    def _wanted(self, system: System) -> list[str]:
+        """Targets of a system; none where no model is configured for it."""
+        if not getattr(self.config.run, system.name):
+            return []
+        every = [str(path) for part in self.targets[system.name] for path in part if isinstance(path, str)]
+        return list(dict.fromkeys(every))
+
+
+def _shown(system: System, job: Made) -> list[str]:
+    """Files of a job that the page shows or reads: tables and figures of the catalogue, companions."""
+    names = {path: path.rpartition("/")[2] for path in job.outputs}
+    tables = [one.file for one in system.results]
+    figures = [f"{name}.{ending}" for one in system.results for name in one.figures for ending in ("svg", "png")]
+    extra = [f"{stem}_long.csv" for stem in ("table2", "table3", "table5")]
+    wanted = [*tables, *figures, *extra, *(one.files for one in system.pages), "*.meta.json"]
+    return [path for path, name in names.items() if any(matching(one, [name]) for one in wanted)]
