@@ -33,6 +33,7 @@ shown = Plan(
             rules.llava_interp_more.input,
             rules.llava_interp_look.input,
         ],
+        "atlas": [rules.atlas.input],
     },
 )
 

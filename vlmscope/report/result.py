@@ -46,7 +46,7 @@ class Page(NamedTuple):
 
 
 class System(NamedTuple):
-    """One of the five systems.
+    """A section of the page: one of the five systems, or the atlas.
 
     name, title   of its folder and for people
     paper         where it was published

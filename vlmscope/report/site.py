@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars as pl
 
@@ -76,7 +75,7 @@ class _Known:
 
     def link(self, path: str | Path) -> str:
         """A relative address."""
-        return quote(os.path.relpath(path, self.target.parent))
+        return os.path.relpath(path, self.target.parent)
 
     def companion(self, path: str) -> Any:
         """What the JSON beside a table tells; nothing where no job writes one."""
