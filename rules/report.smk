@@ -9,33 +9,7 @@ from snakemake import __version__ as engine
 
 from vlmscope.report.makers import Plan
 
-shown = Plan(
-    cfg,
-    workflow,
-    {
-        "mmneuron": [rules.mmneuron.input, rules.mmneuron_figures.input, rules.mmneuron_look.input],
-        "mm_neurons": [rules.mm_neurons.input, rules.mm_neurons_look.input],
-        "xl_vlms": [
-            rules.xl_vlms_dictionaries.input,
-            rules.xl_vlms_shift.input,
-            rules.xl_vlms_steer.input,
-            rules.xl_vlms_captions.input,
-            rules.xl_vlms_learned.input,
-            rules.xl_vlms_look.input,
-        ],
-        "multimodal_sae": [
-            rules.multimodal_sae.input,
-            rules.multimodal_sae_explain.input,
-            rules.multimodal_sae_steer.input,
-        ],
-        "llava_interp": [
-            rules.llava_interp.input,
-            rules.llava_interp_more.input,
-            rules.llava_interp_look.input,
-        ],
-        "atlas": [rules.atlas.input],
-    },
-)
+shown = Plan(cfg, workflow)
 
 
 rule report_config:

@@ -4,7 +4,7 @@ The engine is not imported: a rule is anything with `name`, `output` and `log` (
 `apply_wildcards`), and `params`, whose `code` tells the digest of its code.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -45,15 +45,14 @@ def _job(rule: Any, wildcards: dict[str, str]) -> Made:
 
 
 class Plan:
-    """What the report reads: headline results of the configured systems, and what the same jobs write beside them.
+    """What the report reads: what `all` asks for of the configured systems, and what the same jobs write beside it.
 
     config    typed configuration
     workflow  has `rules`; asked when the jobs are planned, by when every rule is known
-    targets   system -> inputs of its target rules
     """
 
-    def __init__(self, config: Config, workflow: Any, targets: Mapping[str, Iterable[Iterable[Any]]]) -> None:
-        self.config, self.workflow, self.targets = config, workflow, targets
+    def __init__(self, config: Config, workflow: Any) -> None:
+        self.config, self.workflow = config, workflow
         self._known: dict[str, Made] | None = None
 
     def results(self, wildcards: Any) -> list[str]:
@@ -72,19 +71,17 @@ class Plan:
         """Files in the order of the targets, each with what made it."""
         if self._known is None:
             rules, self._known = list(self.workflow.rules), {}
+            targets = [path for rule in rules if rule.name == "all" for path in rule.input if isinstance(path, str)]
             for system in SYSTEMS:
-                for path in self._wanted(system):
-                    job = made(rules, path)
-                    if job:
+                for path in self._wanted(system, targets):
+                    if job := made(rules, path):
                         self._known |= dict.fromkeys([path, *_shown(system, job)], job)
         return self._known
 
-    def _wanted(self, system: System) -> list[str]:
+    def _wanted(self, system: System, targets: Iterable[str]) -> list[str]:
         """Targets of a system; none where no model is configured for it."""
-        if not getattr(self.config.run, system.name):
-            return []
-        every = [str(path) for part in self.targets[system.name] for path in part if isinstance(path, str)]
-        return list(dict.fromkeys(every))
+        on = getattr(self.config.run, system.name)
+        return [path for path in dict.fromkeys(map(str, targets)) if on and path.startswith(f"results/{system.name}/")]
 
 
 def _shown(system: System, job: Made) -> list[str]:
