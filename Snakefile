@@ -85,8 +85,9 @@ localrules:
 
 # An included file cannot set the default target.
 rule all:
-    """Headline results of the first configured model of every system, and the report."""
+    """Headline results of the first configured model of every system, and the report about them."""
     default_target: True
     input:
         made.headline,
         rules.report_config.output,
+        "results/report/index.html",

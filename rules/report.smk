@@ -1,9 +1,10 @@
 # What a run leaves for its readers besides the results.
 #
-# NEEDS     the headline results of every system for which a model is configured, and what the same jobs write beside
-#           them; manifests of models and datasets and benchmarks/ are read where they lie, as far as they are there
-# MAKES     results/report/config.yaml     the configuration as it took effect
-#           results/report/index.html      the report: findings, tables, figures, and where they come from
+# NEEDS     what `all` or `everything` asks for (targets.smk), and what the same jobs write beside it; manifests of
+#           models and datasets and benchmarks/ are read where they lie, as far as they are there
+# MAKES     results/report/config.yaml         the configuration as it took effect
+#           results/report/index.html          the report: findings, tables, figures, and where they come from
+#           results/report/everything.html     the same of every model and result
 # SETTINGS  all
 from snakemake import __version__ as engine
 
@@ -36,9 +37,11 @@ rule report_site:
         results=shown.results,
         config="results/report/config.yaml",
     output:
-        page="results/report/index.html",
+        page="results/report/{scope}.html",
+    wildcard_constraints:
+        scope=flow.one_of(shown.scopes),
     log:
-        "logs/report_site.log",
+        "logs/report_site/{scope}.log",
     params:
         settings=settings.all,
         made=shown.made,

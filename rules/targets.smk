@@ -67,11 +67,12 @@ rule llava_interp:
 
 
 rule everything:
-    """Every result of every system for every configured model."""
+    """Every result of every system for every configured model, and the report about them."""
     input:
         made.every,
         latent_figures.chosen,
         rules.report_config.output,
+        "results/report/everything.html",
 
 
 rule target_manifest:

@@ -12,6 +12,9 @@ KINDS = (".svg", ".png")
 MOST_SVG = 100_000
 # Bytes: what is smaller is not worth packing anew.
 LEAST_PACKED = 60_000
+PAGE_DPI = 96
+# Bytes around an address, besides the words that stand for the figure.
+TAG = 100
 # Pixels: a page shows figures no wider than half of this, screens have up to two pixels for one.
 WIDEST = 2000
 
@@ -41,14 +44,23 @@ def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def width(path: str) -> int | None:
+    """Pixels of the page that a figure should take: pictures have more dots per inch than a page; SVG knows its own."""
+    if path.endswith(".svg"):
+        return None
+    with Image.open(path) as picture:
+        return round(picture.width * PAGE_DPI / picture.info.get("dpi", (PAGE_DPI,))[0])
+
+
 def within(figures: list[dict[str, Any]], budget: int) -> int:
     """Put addresses into figures, smallest first, as long as all together stay in a budget of bytes; how many did not.
 
-    figures   each with `path`; gets `address`, empty for those that the page only links to
+    figures   each with `path` and `alt`; gets `address`, empty for those that the page only links to
     """
     known = {one["path"]: address(one["path"]) for one in figures}
     for one in sorted(figures, key=lambda one: len(known[one["path"]])):
         text = known[one["path"]]
-        one["address"] = text if len(text) <= budget else ""
-        budget -= len(one["address"])
+        cost = len(text) + len(one["alt"].encode()) + TAG
+        one["address"] = text if cost <= budget else ""
+        budget -= cost if one["address"] else 0
     return sum(not one["address"] for one in figures)

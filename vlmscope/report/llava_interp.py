@@ -1,11 +1,13 @@
 """Headline results of llava_interp: what becomes of visual tokens."""
 
+from typing import Any
+
 import polars as pl
 
-from vlmscope.report.finding import NOTHING, Finding, Measure, Tables, highest, measured, pick
+from vlmscope.report.finding import NOTHING, Finding, Measure, Tables, highest, measured, pick, spelled
 from vlmscope.report.result import Page, Result, System
 
-RANDOM = "as many random tokens"
+RANDOM = "as many other tokens"
 DIFFERENCE = ("difference_low", "difference_high")
 
 
@@ -146,6 +148,41 @@ def tuned(tables: Tables) -> Finding | None:
     )
 
 
+def chosen(tables: Tables) -> Finding | None:
+    """Answers lost without the tokens that attention chooses, beside as many random ones: the largest number."""
+    own = highest(tables("choices.csv").filter(condition="attention"), "size")
+    return _lost(f"Answers lost without the {own['size']} tokens of highest attention.", own) if own else None
+
+
+def replaced(tables: Tables) -> Finding | None:
+    """Answers lost when states of the object are replaced in the middle layer."""
+    frame = tables("layers.csv").filter(part="object").sort("layer")
+    own = frame.row(len(frame) // 2, named=True) if len(frame) else None
+    return _lost(f"Answers lost with the object's states replaced at layer {own['layer']}.", own) if own else None
+
+
+def spoken(tables: Tables) -> Finding | None:
+    """Descriptions that no longer name the object under blocked attention: the largest loss."""
+    frame = tables("spoken.csv").filter(pl.col("difference").is_not_null())
+    own = highest(frame, "pct_lost")
+    if own is None:
+        return None
+    says = (
+        f"Descriptions that lose the object, {own['target']} not looking at {own['source']} in window {own['window']}."
+    )
+    return _lost(says, own)._replace(caveat=f"The largest of {len(frame)} groups and windows.")
+
+
+def _lost(says: str, own: dict[str, Any]) -> Finding:
+    """Share of answers lost, beyond that with as many random tokens where it was tried."""
+    lost = measured(own, "lost", "pct_lost", ("ci_low", "ci_high"))
+    if own["difference"] is None:
+        return Finding(says, lost, unit="%", n=f"{own['n']} pictures")
+    told = f"{says} {spelled(lost, '%')} in all."
+    beyond = measured(own, f"lost beyond {RANDOM}", "difference", DIFFERENCE)
+    return Finding(told, beyond, (NOTHING,), unit="points", n=f"{own['n']} pictures whose untouched answer is right")
+
+
 SYSTEM = System(
     "llava_interp",
     "LLaVA-Interp",
@@ -179,6 +216,7 @@ SYSTEM = System(
             "layer criterion topk rate_mean:ci background_mean n_images",
             ("lens_hit_rate",),
             read_off,
+            key=True,
         ),
         Result(
             "lens_segmentation_mean.csv",
@@ -203,6 +241,30 @@ SYSTEM = System(
             "corrupted part layer n_images mean_tokens gain:gain share highest chance difference:difference p",
             ("tracing",),
             traced,
+        ),
+        Result(
+            "choices.csv",
+            "Which visual tokens matter",
+            "Answers lost without tokens chosen by attention, their length or the lens, beside as many random ones.",
+            "condition size n pct_lost:ci mean_tokens control difference:difference mcnemar_p on_object",
+            (),
+            chosen,
+        ),
+        Result(
+            "layers.csv",
+            "Where the object's states matter",
+            "Answers lost when states of the object's tokens are replaced at one layer, beside as many other tokens.",
+            "part layer n pct_lost:ci mean_tokens control difference:difference mcnemar_p",
+            (),
+            replaced,
+        ),
+        Result(
+            "spoken.csv",
+            "Attention blocked while a description is written",
+            "Descriptions that no longer name the object, beside as many other tokens.",
+            "source target window layer_first layer_last n pct_lost:ci control difference:difference mcnemar_p changed",
+            (),
+            spoken,
         ),
         Result(
             "several_objects.csv",

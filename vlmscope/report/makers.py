@@ -44,39 +44,47 @@ def _job(rule: Any, wildcards: dict[str, str]) -> Made:
     return Made(rule.name, logs[0] if logs else "", digest, outputs)
 
 
+# Page -> the target rule whose files it shows.
+SCOPES = {"index": "all", "everything": "everything"}
+
+
 class Plan:
-    """What the report reads: what `all` asks for of the configured systems, and what the same jobs write beside it.
+    """What a report reads: what a target asks for of the configured systems, and what the same jobs write beside it.
 
     config    typed configuration
     workflow  has `rules`; asked when the jobs are planned, by when every rule is known
     """
 
+    scopes = tuple(SCOPES)
+
     def __init__(self, config: Config, workflow: Any) -> None:
         self.config, self.workflow = config, workflow
-        self._known: dict[str, Made] | None = None
+        self._known: dict[str, dict[str, Made]] = {}
 
     def results(self, wildcards: Any) -> list[str]:
-        """All files that the report depends on."""
-        return list(self._files())
+        """All files that the page depends on."""
+        return list(self._files(wildcards.scope))
 
     def made(self, wildcards: Any) -> str:
         """File -> what made it, as canonical JSON; companions are named where there are some."""
         told = {
             path: {"rule": one.rule, "log": one.log, "code": one.code, "meta": one.companion()}
-            for path, one in self._files().items()
+            for path, one in self._files(wildcards.scope).items()
         }
         return digest_ready(told)
 
-    def _files(self) -> dict[str, Made]:
+    def _files(self, scope: str) -> dict[str, Made]:
         """Files in the order of the targets, each with what made it."""
-        if self._known is None:
-            rules, self._known = list(self.workflow.rules), {}
-            targets = [path for rule in rules if rule.name == "all" for path in rule.input if isinstance(path, str)]
+        if scope not in self._known:
+            rules, found = list(self.workflow.rules), {}
+            target = next(rule for rule in rules if rule.name == SCOPES[scope])
+            asked = [path for path in target.input if isinstance(path, str)]
             for system in SYSTEMS:
-                for path in self._wanted(system, targets):
+                for path in self._wanted(system, asked):
                     if job := made(rules, path):
-                        self._known |= dict.fromkeys([path, *_shown(system, job)], job)
-        return self._known
+                        found |= dict.fromkeys([path, *_shown(system, job)], job)
+            self._known[scope] = found
+        return self._known[scope]
 
     def _wanted(self, system: System, targets: Iterable[str]) -> list[str]:
         """Targets of a system; none where no model is configured for it."""

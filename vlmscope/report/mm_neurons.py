@@ -189,6 +189,7 @@ SYSTEM = System(
             "positive_share:positive_share area n paper",
             ("fig_measures",),
             sensitive,
+            key=True,
         ),
         Result(
             "table_region_invariance.csv",

@@ -213,6 +213,7 @@ SYSTEM = System(
             "",
             (),
             accuracy,
+            key=True,
         ),
         Result(
             "cross.csv",
@@ -222,6 +223,7 @@ SYSTEM = System(
             "neurons_of tested_on n units deviation:deviation delta:delta",
             ("cross",),
             crossed,
+            key=True,
         ),
         Result(
             "dose.csv",

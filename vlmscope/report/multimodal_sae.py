@@ -176,6 +176,7 @@ SYSTEM = System(
             "coder explainer concept metric value random_mean shuffled ceiling n_features n_refused published",
             (),
             named,
+            key=True,
         ),
         Result(
             "table2_consistency.csv",

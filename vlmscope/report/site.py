@@ -33,21 +33,21 @@ def write(
     told = {
         "title": f"vlmscope report, {tree['scale']} scale",
         "tree": tree,
+        "scope": Path(target).stem,
         "systems": systems,
-        "cards": [_card(one) for one in systems if not one["off"]],
+        "cards": [card for card in map(_card, systems) if card["findings"]],
         "run": _run(known, tree, engine),
     }
-    # Text and tables come first; figures take what they leave.
-    room = MOST_BYTES - len(_render(**told, left=0).encode())
-    left = figures.within([one for system in systems for one in _figures(system)], room)
-    page = _render(**told, left=left)
-    if len(page.encode()) > MOST_BYTES:
+    # Text and tables come first, and the sentence about figures left out; figures take what they leave.
+    bare = len(_render(**told, left=1).encode())
+    if bare > MOST_BYTES:
         raise VlmscopeError(
-            f"The page has {len(page.encode())} bytes without any figure, more than {MOST_BYTES}.",
+            f"The page has {bare} bytes without any figure, more than {MOST_BYTES}.",
             where=target,
             instead="fewer models under run",
         )
-    files.write_text(page, target)
+    left = figures.within([one for system in systems for one in _figures(system)], MOST_BYTES - bare)
+    files.write_text(_render(**told, left=left), target)
 
 
 def _render(**values: Any) -> str:
@@ -98,7 +98,7 @@ def _system(system: System, known: _Known, tree: Mapping[str, Any]) -> dict[str,
         *(name for name in found if name not in configured and name),
     ]
     groups = [_group(system, name, found[name], known, tree) for name in [*order, *([""] if "" in found else [])]]
-    groups = [one for one in groups if one["results"] or one["pages"]]
+    groups = [one for one in groups if one["results"] or one["pages"] or one["other"]]
     return {
         "name": system.name,
         "title": system.title,
@@ -116,13 +116,14 @@ def _group(
     there = [one for one in system.results if one.file in paths]
     label = tree["models"][model]["label"] if model in tree["models"] else model or "Across models"
     here = [_result(one, f"{system.name}-{model or 'all'}", label, paths, known) for one in there]
-    listed = {one.file for one in there}
-    other = [name for name in paths if name.endswith(".csv") and name not in listed]
+    kinds = _pages(system, paths, known)
+    shown = {one.file for one in system.results} | {name for one in kinds for name in one["names"]}
+    other = [name for name in paths if name.endswith((".csv", ".html")) and name not in shown]
     return {
         "model": model,
         "label": label,
         "results": here,
-        "pages": _pages(system, paths, known),
+        "pages": kinds,
         "other": [(name, known.link(paths[name])) for name in other],
     }
 
@@ -135,7 +136,7 @@ def _pages(system: System, paths: Mapping[str, str], known: _Known) -> list[dict
         taken |= set(names)
         links = [(Path(name).stem, known.link(Path(paths[name]) / kind.opens)) for name in names]
         if links:
-            kinds.append({"title": kind.title, "links": links})
+            kinds.append({"title": kind.title, "links": links, "names": names})
     return kinds
 
 
@@ -149,12 +150,16 @@ def _result(result: Result, prefix: str, label: str, paths: Mapping[str, str], k
         "id": f"{prefix}-{Path(result.file).stem}",
         "result": result,
         "finding": seen,
-        "figures": [{"path": one, "link": known.link(one), "alt": alt, "address": ""} for one in shown if one],
+        "figures": [_figure(one, alt, known) for one in shown if one],
         "table": _table(frame, result, path),
         "link": known.link(path),
         "notes": known.companion(path).get("notes", []),
         "made": _provenance(path, known),
     }
+
+
+def _figure(path: str, alt: str, known: _Known) -> dict[str, Any]:
+    return {"path": path, "link": known.link(path), "alt": alt, "address": "", "width": figures.width(path)}
 
 
 def _read(path: str) -> pl.DataFrame:

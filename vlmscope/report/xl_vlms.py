@@ -189,6 +189,7 @@ SYSTEM = System(
             "token metric top_k method mean over_random:over_random n_test by published_mean published_std",
             ("cox_fig3", "cox_layers"),
             grounded,
+            key=True,
         ),
         Result(
             "concept_classes.csv",
