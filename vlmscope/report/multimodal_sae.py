@@ -211,5 +211,5 @@ SYSTEM = System(
             trained,
         ),
     ),
-    (Page("*.html", "Page"), Page("features", "Latents one by one", "index.html")),
+    (Page("text_view.html", "Texts colored by latents"), Page("features", "Latents one by one", "index.html")),
 )
