@@ -40,7 +40,7 @@ class Album:
 
     def panels(self, shown: Shown, name: str, threshold: float = 0.0, dilated: bool = False) -> list[dict[str, Any]]:
         """A panel per picture: the latent above a threshold, the true region, and their IoU as title."""
-        above = np.where(shown.maps > threshold, shown.maps, 0)
+        above = [np.where(values > threshold, values, 0) for values in shown.maps]
         cut = Shown(shown.latent, shown.images, above, shown.picture, shown.size)
         targets = [self.target(image, name) for image in shown.images]
         scores = iou.scored(cut.regions(dilated), targets)

@@ -87,5 +87,5 @@ def outline(axis: Any, inside: np.ndarray, color: str) -> None:
     """A line around patches, bool [row, column], along their edges."""
     # Lines run between points: many per patch bring them close to the edges, and a margin closes them at the border.
     fine = np.pad(np.kron(inside, np.ones((16, 16))), 1)
-    places = (np.arange(len(fine)) - 0.5) / 16 - 0.5
-    axis.contour(places, places, fine, levels=[0.5], colors=color, linewidths=0.8)
+    down, across = ((np.arange(count) - 0.5) / 16 - 0.5 for count in fine.shape)
+    axis.contour(across, down, fine, levels=[0.5], colors=color, linewidths=0.8)

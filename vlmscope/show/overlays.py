@@ -25,7 +25,7 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, note: str, *targets: Tar
 
     rows   label: lines of text, the first in bold; panels: each with
                picture   as it is
-               values    float [side, side], the latent at every patch; None for the picture alone
+               values    float [rows, columns], the latent at every patch; None for the picture alone
                target    bool [size, size], what the name stands for; None where nothing is known
                title     above it
     """
@@ -61,27 +61,28 @@ def _panel(axis: Any, panel: Mapping[str, Any]) -> None:
     square = picture.resize((side, side), Image.Resampling.BICUBIC)
     values, target = panel["values"], panel["target"]
     bright = target if values is None else values
-    grid = len(bright) if bright is not None else 1
-    extent = (-0.5, grid - 0.5, grid - 0.5, -0.5)
+    rows, columns = (1, 1) if bright is None else bright.shape
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     axis.imshow(square if bright is None else shaded(square, bright.astype(float)), extent=extent)
     if values is not None and (values > 0).any():
         outline(axis, values > 0, ACTIVE)
     if target is not None and target.any():
-        _border(axis, target, grid)
+        _border(axis, target, rows, columns)
     title = "\n".join(legible(panel["title"].split("\n")))
     axis.set_title(title, fontsize=style.TEXT - 1, parse_math=False)
 
 
-def _border(axis: Any, target: np.ndarray, grid: int) -> None:
+def _border(axis: Any, target: np.ndarray, rows: int, columns: int) -> None:
     """The edge of what a name stands for, dashed."""
-    places = (np.arange(len(target)) + 0.5) / len(target) * grid - 0.5
-    axis.contour(places, places, target.astype(float), levels=[0.5], colors=TRUE, linewidths=1.1, linestyles="--")
+    pairs = zip(target.shape, (rows, columns), strict=True)
+    down, across = ((np.arange(pixels) + 0.5) / pixels * cells - 0.5 for pixels, cells in pairs)
+    axis.contour(across, down, target.astype(float), levels=[0.5], colors=TRUE, linewidths=1.1, linestyles="--")
 
 
 def shaded(square: Image.Image, values: np.ndarray) -> np.ndarray:
     """A square picture, dark where a latent is silent, brighter the stronger it fires: uint8 [size, size, 3].
 
-    values   [side, side]; what is not above 0 is silent
+    values   [rows, columns]; what is not above 0 is silent
     """
     most = max(float(values.max()), 1e-9)
     light = np.where(values > 0, FAINT + (1 - FAINT) * values / most, DARK).astype(np.float32)

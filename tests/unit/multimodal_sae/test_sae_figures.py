@@ -282,6 +282,18 @@ def test_a_shaded_picture_is_dark_where_the_latent_is_silent_and_as_it_is_where_
     assert found[0, 0, 0] < found[0, 3, 0] < 200
 
 
+def test_patches_need_not_make_a_square(tmp_path):
+    panel = {
+        "picture": Image.new("RGB", (8, 4)),
+        "values": np.eye(2, 4),
+        "target": np.eye(8) > 0,
+        "title": "two\nlines",
+    }
+    overlays.sheets({"a": [{"label": ["x", "y"], "panels": [panel]}]}, "t", "n", str(tmp_path))
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert min(drawn.size) > 200
+
+
 def test_exported_masks_and_overlays_lose_nothing(files_of_cache, tmp_path):
     root = files_of_cache
     settings = {"latents": [0], "count": 5, "examples": 3, "size": SIZE}
