@@ -28,7 +28,11 @@ made = targets.Made(
             rules.xl_vlms_learned.input,
             rules.xl_vlms_look.input,
         ],
-        multimodal_sae=[rules.multimodal_sae_tables.input, latent_figures.always],
+        multimodal_sae=[
+            rules.multimodal_sae_tables.input,
+            rules.multimodal_sae_explain_texts.input,
+            latent_figures.always,
+        ],
         llava_interp=[rules.llava_interp_more.input],
         atlas=[rules.atlas.input],
     ),

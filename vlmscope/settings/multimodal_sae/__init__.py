@@ -8,6 +8,7 @@ from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.attribution import Attribution
 from vlmscope.settings.multimodal_sae.cache import Cache, Joined
 from vlmscope.settings.multimodal_sae.explain import Explain
+from vlmscope.settings.multimodal_sae.explain_texts import ExplainTexts
 from vlmscope.settings.multimodal_sae.figures import Figures
 from vlmscope.settings.multimodal_sae.probe import Probe
 from vlmscope.settings.multimodal_sae.quality import Quality
@@ -33,6 +34,7 @@ class MultimodalSAE(Section):
     joined: Joined = Field(Joined(), description="pictures of several datasets in one")
     steer: Steer = Field(Steer(), description="answers with latents held")
     explain: Explain = Field(Explain(), description="names for latents, and their scores")
+    explain_texts: ExplainTexts = Field(ExplainTexts(), description="names for latents by texts, and their ratings")
     attribution: Attribution = Field(Attribution(), description="latents that answers rest on")
     probe: Probe = Field(Probe(), description="latents that stand out in single pictures")
     texts: Texts = Field(Texts(), description="texts in which latents are looked at")
@@ -52,6 +54,8 @@ def names(config: Any) -> list[Reference]:
     ]
     wanted += [("multimodal_sae.train.capture", own.train.capture, config.captures, "captures")]
     wanted += [("multimodal_sae.cache.data", name, config.datasets, "datasets") for name in own.cache.data]
+    said = own.explain_texts.data
+    wanted += [("multimodal_sae.explain_texts.data", name, config.datasets, "datasets") for name in said]
     wanted += [("multimodal_sae.joined.parts", one.data, config.datasets, "datasets") for one in own.joined.parts]
     for key, one in (("attribution", own.attribution), ("probe", own.probe), ("texts", own.texts)):
         wanted.append((f"multimodal_sae.{key}.data", one.data, config.datasets, "datasets"))
@@ -85,6 +89,8 @@ def problems(config: Any) -> list[str]:
         found.append(
             f"multimodal_sae.train.stored: false reads prompts, but captures.{own.train.capture} writes answers"
         )
+    if "server" in own.explain_texts.by and own.explain.explainer.by != "server":
+        found.append("multimodal_sae.explain_texts.by: server needs multimodal_sae.explain.explainer: {by: server, ..}")
     joined = {name: one.kind for name, one in config.datasets.items() if one.source == "joined"}
     found += [
         f"datasets.{name}.source: joined has the kind sae_pictures, not {kind}"
