@@ -35,7 +35,7 @@ class Inputs:
 
     def texts_explainer(self, wildcards: Wildcards) -> list[str]:
         """The same, where latents are named by texts."""
-        return self._manifest("local" in self.texts.by or self.own.refiner.by == "local")
+        return self.manifest("local" in self.texts.by or self.own.refiner.by == "local")
 
     def texts_kinds(self, wildcards: Wildcards) -> str:
         """Formats of the datasets whose words are read, as canonical JSON."""
