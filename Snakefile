@@ -67,6 +67,7 @@ include: "rules/multimodal_sae_pages.smk"
 include: "rules/multimodal_sae_figures.smk"
 include: "rules/atlas.smk"
 include: "rules/multimodal_sae_tables.smk"
+include: "rules/multimodal_sae_beyond.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
 

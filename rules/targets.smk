@@ -31,6 +31,7 @@ made = targets.Made(
         multimodal_sae=[
             rules.multimodal_sae_tables.input,
             rules.multimodal_sae_explain_texts.input,
+            rules.multimodal_sae_beyond.input,
             latent_figures.always,
         ],
         llava_interp=[rules.llava_interp_more.input],

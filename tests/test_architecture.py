@@ -54,6 +54,7 @@ TORCH = re.compile(
     r"|llava_interp/(pairs|detector)\.py"
     r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|first_view)\.py"
     r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache|small|downstream)\.py"
+    r"|multimodal_sae/(patches|stability_files)\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.

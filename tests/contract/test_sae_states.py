@@ -1,14 +1,18 @@
 """States of a site as autoencoders read and replace them, on every family that writes text."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
-from test_families import bench
+from test_families import bench, picture
 from test_lens_families import batch_of, every_writer
 
 from vlmscope.capture import run, taps
+from vlmscope.errors import VlmscopeError
 from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
-from vlmscope.multimodal_sae import loop, states
+from vlmscope.multimodal_sae import loop, patches, states
 
 
 def setting(family):
@@ -77,3 +81,38 @@ def test_the_first_position_keeps_its_state_where_it_is_asked_to():
     ):
         run.forward(loaded, batch)
     assert torch.equal(seen[0].abs().sum(-1) > 0, kept)
+
+
+def patches_seen(family, batch):
+    """States and neurons of the patches of four pictures."""
+    set_up = bench(family)
+    samples = [SimpleNamespace(width=width, height=height) for width, height in set_up.sizes]
+    shown = [picture(size, number) for number, size in enumerate(set_up.sizes)]
+    neurons = {0: [3, 1], 1: [2]}
+    return patches.seen(set_up.loaded, "resid_post[1]", samples, shown.__getitem__, neurons, batch)
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_next_llama3"])
+def test_patches_are_read_with_the_neurons_that_write_them_whatever_the_batch(family):
+    x, values, looks = patches_seen(family, 4)
+    alone, others, _ = patches_seen(family, 1)
+    np.testing.assert_allclose(x, alone, atol=2e-5)
+    np.testing.assert_allclose(values, others, atol=2e-5)
+    assert x.shape[1] == loop.base_positions(bench(family).loaded.config, 0)
+    assert values.shape == (*x.shape[:2], 3) and len(set(looks)) == 4
+
+
+def test_what_a_neuron_writes_is_its_column():
+    """Twice a neuron moves what the down projection gives by twice the column."""
+    loaded = bench("llava_next_llama3").loaded
+    found = patches.columns(loaded, 1, [2, 5])
+    module = taps.module_at(loaded.model, loaded.family.site("mlp_gate").columns, 1)
+    units = torch.zeros(1, module.in_features)
+    units[0, 5] = 2
+    with torch.inference_mode():
+        torch.testing.assert_close(module(units)[0] - module(units * 0)[0], 2 * torch.from_numpy(found[1]))
+
+
+def test_pictures_without_a_first_view_of_fixed_size_have_no_patches():
+    with pytest.raises(VlmscopeError, match="no first view of a fixed size"):
+        patches_seen("qwen2_vl", 1)

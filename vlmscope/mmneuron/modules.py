@@ -6,6 +6,7 @@ _LLAVA = {"lang": "mlp_gate", "vision": "vision_gate", "mmproj": "projector_gate
 MODULES: dict[str, dict[str, str]] = {
     "llava": _LLAVA,
     "llava_next": _LLAVA,
+    "llava_next_llama3": _LLAVA,
     "instructblip": {
         "lang": "mlp_gate",
         "encoder": "vision_gate",

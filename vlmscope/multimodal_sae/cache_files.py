@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,13 @@ class Cache:
         token, place = np.nonzero(val)
         where = np.stack([picture[token], position[token], idx[token, place]], 1).astype(np.int64)
         return Entries(where, val[token, place])
+
+    @cached_property
+    def highest(self) -> np.ndarray:
+        """Highest value of every latent over first views, float32 [latent]; 0 for one that never fires there."""
+        found = np.zeros(self.latents, np.float32)
+        np.maximum.at(found, np.repeat(np.arange(self.latents), np.diff(self.ptr)), self.group["pooled/max"][()])
+        return found
 
     def pooled(self, latent: int) -> dict[str, np.ndarray]:
         """Pictures in which a latent fires in the first view: image, mean over it, max, count of positions."""

@@ -67,6 +67,11 @@ def read_from(data: dict[str, Any], raws: Sequence[str], samples: Sequence[str])
     return {**data, "raws": list(raws), "tables": list(samples)}
 
 
+def seeded(told: dict[str, Any], seed: str) -> dict[str, Any]:
+    """The settings of a rule with another seed of weights and of the order of states."""
+    return {**told, "train": {**told["train"], "seed": int(seed)}}
+
+
 def again(told: dict[str, Any], data: dict[str, Any], inputs: Any, batch: int) -> Job:
     """The job of the training, to read its states once more.
 

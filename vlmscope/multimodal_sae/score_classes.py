@@ -14,6 +14,7 @@ import polars as pl
 from vlmscope.multimodal_sae.cache_files import Cache
 from vlmscope.multimodal_sae.explain_shown import grid, halves
 from vlmscope.multimodal_sae.oracle import Truth
+from vlmscope.multimodal_sae.patch_files import Active
 from vlmscope.stats import Draws, interval
 
 # A latent counts as active above this share of its highest value.
@@ -51,7 +52,7 @@ class Chosen:
 
 
 def targets(truth: Truth, words: Sequence[str], pictures: int, side: int) -> np.ndarray:
-    """Where every word is shown, bool [picture, word, side, side]."""
+    """Where every word is shown, bool [picture, word, patch], for side x side patches."""
     found = np.zeros((pictures, len(words), side, side), bool)
     for image in range(pictures):
         for number, word in enumerate(words):
@@ -59,42 +60,48 @@ def targets(truth: Truth, words: Sequence[str], pictures: int, side: int) -> np.
             region = truth.region(image, frozenset([word]), 4 * side)
             if region is not None:
                 found[image, number] = region.reshape(side, 4, side, 4).mean((1, 3)) >= COVERED
-    return found
+    return found.reshape(pictures, len(words), side * side)
 
 
-def choose(cache: Cache, shows: np.ndarray) -> Chosen:
-    """Latents and thresholds by the reference half, counts on the other.
+def agreement(cache: Cache | Active, shows: np.ndarray) -> np.ndarray:
+    """IoU of every word with every latent over the reference half, float64 [word, threshold, latent].
 
-    shows   bool [picture, word, side, side]
+    shows   bool [picture, word, patch]
     """
-    half, base = halves(cache.looks), shows.shape[2] * shows.shape[3]
-    flat = shows.reshape(*shows.shape[:2], base)
-    highest = _highest(cache)
+    highest = cache.highest
     both = np.zeros((len(THRESHOLDS), shows.shape[1], cache.latents))
     active = np.zeros((len(THRESHOLDS), cache.latents))
-    for image in np.flatnonzero(half == 0):
-        latent, position, value = _first_view(cache, int(image), base)
+    reference = np.flatnonzero(halves(cache.looks) == 0)
+    for image in reference:
+        latent, position, value = _first_view(cache, int(image), shows.shape[2])
         for number, share in enumerate(THRESHOLDS):
             kept = value > share * highest[latent]
             active[number] += np.bincount(latent[kept], minlength=cache.latents)
-            np.add.at(both[number].T, latent[kept], flat[image][:, position[kept]].T)
-    total = flat[half == 0].sum((0, 2))
+            np.add.at(both[number].T, latent[kept], shows[image][:, position[kept]].T)
+    total = shows[reference].sum((0, 2))
     union = active[:, None] + total[None, :, None] - both
-    scores = np.where(union > 0, both / np.maximum(union, 1), 0).transpose(1, 0, 2).reshape(shows.shape[1], -1)
-    best = scores.argmax(1)
-    number, latent = np.divmod(best, cache.latents)
-    threshold = np.array(THRESHOLDS)[number] * highest[latent]
-    counts = [_counts(cache, int(image), flat[image], latent, threshold) for image in np.flatnonzero(half == 1)]
-    both_held, either = (np.array(part) for part in zip(*counts, strict=True))
-    return Chosen(latent, threshold, scores.max(1), both_held, either)
+    return np.where(union > 0, both / np.maximum(union, 1), 0).transpose(1, 0, 2)
 
 
-def _highest(cache: Cache) -> np.ndarray:
-    rows = [cache.pooled(latent)["max"] for latent in range(cache.latents)]
-    return np.array([one.max(initial=0) for one in rows])
+def choose(cache: Cache | Active, shows: np.ndarray, among: np.ndarray | None = None) -> Chosen:
+    """Latents and thresholds by the reference half, counts on the other.
+
+    shows   bool [picture, word, patch]
+    among   bool [word, latent]   latents that a word may have; all of them unless told otherwise
+    """
+    scores = agreement(cache, shows)
+    if among is not None:
+        scores = np.where(among[:, None], scores, -1)
+    scores = scores.reshape(len(scores), -1)
+    number, latent = np.divmod(scores.argmax(1), cache.latents)
+    threshold = np.array(THRESHOLDS)[number] * cache.highest[latent]
+    held = np.flatnonzero(halves(cache.looks) == 1)
+    counts = [_counts(cache, int(image), shows[image], latent, threshold) for image in held]
+    both, either = (np.array(part) for part in zip(*counts, strict=True))
+    return Chosen(latent, threshold, scores.max(1), both, either)
 
 
-def _first_view(cache: Cache, image: int, base: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _first_view(cache: Cache | Active, image: int, base: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Latents, positions and values of a picture's entries."""
     found = cache.entries(image, image + 1)
     kept = found.where[:, 1] < base
@@ -102,7 +109,7 @@ def _first_view(cache: Cache, image: int, base: int) -> tuple[np.ndarray, np.nda
 
 
 def _counts(
-    cache: Cache, image: int, shows: np.ndarray, latents: np.ndarray, thresholds: np.ndarray
+    cache: Cache | Active, image: int, shows: np.ndarray, latents: np.ndarray, thresholds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Patches of intersection and union of every word with its latent in one picture."""
     latent, position, value = _first_view(cache, image, shows.shape[1])

@@ -229,6 +229,7 @@ DEFAULT: dict[str, Any] = {
     "conditions": {
         "llava": _LLAVA,
         "llava_next": _LLAVA,
+        "llava_next_llama3": _LLAVA,
         "instructblip": [
             {"name": "none", "label": "None", "modules": []},
             {"name": "lang", "label": "LLM", "modules": ["lang"]},

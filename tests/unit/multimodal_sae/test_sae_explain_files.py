@@ -174,7 +174,7 @@ def test_where_a_word_is_shown_follows_the_masks(made):
     with cache_files.opened(made / "cache.h5") as cache:
         own, picture = explain.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
     shows = score_classes.targets(explain.oracle.Truth(own, picture), ["car", "sky"], 1, GRID)
-    assert np.argwhere(shows[0, 0]).tolist() == [[1, 0]] and not shows[0, 1].any()
+    assert np.flatnonzero(shows[0, 0]).tolist() == [GRID] and not shows[0, 1].any()
 
 
 def test_a_cache_of_other_samples_is_refused(made):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from vlmscope.settings.base import Reference, Section
 from vlmscope.settings.multimodal_sae.attribution import Attribution
+from vlmscope.settings.multimodal_sae.beyond import Beyond
 from vlmscope.settings.multimodal_sae.cache import Cache, Joined
 from vlmscope.settings.multimodal_sae.explain import Explain
 from vlmscope.settings.multimodal_sae.explain_texts import ExplainTexts
@@ -44,6 +45,7 @@ class MultimodalSAE(Section):
     hallusion: Hallusion = Field(Hallusion(), description="wrong answers under changed latents")
     small: Small = Field(Small(), description="small autoencoders of several layers and models")
     figures: Figures = Field(Figures(), description="figures, cards and overlays of latents")
+    beyond: Beyond = Field(Beyond(), description="seeds, duplicates, families, other directions")
 
 
 def names(config: Any) -> list[Reference]:
@@ -113,6 +115,8 @@ def problems(config: Any) -> list[str]:
     studied = [one.model for one in own.small.studied]
     lacking = [name for name in config.run.multimodal_sae if name not in studied]
     found += [f"multimodal_sae.small.studied lacks {name}, a model of run.multimodal_sae" for name in lacking]
+    if own.train.seed in own.beyond.stability.seeds:
+        found.append(f"multimodal_sae.beyond.stability.seeds has {own.train.seed}, the seed of multimodal_sae.train")
     return found
 
 
