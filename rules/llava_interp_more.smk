@@ -24,7 +24,7 @@ rule llava_interp_more:
             model=cfg.run.llava_interp,
             file=[
                 *("tracing.csv", "tracing.svg", "several_objects.csv", "attention.csv", "lens_tuned.csv"),
-                *("choices.csv", "layers.csv", "spoken.csv", "pairs.csv", "detector.csv"),
+                *("choices.csv", "layers.csv", "spoken.csv", "pairs.csv", "detector.csv", "without.svg"),
             ],
         ),
 

@@ -4,6 +4,7 @@
 # NEEDS     results/models/{model}/model.json, the dataset named by llava_interp.objects
 # MAKES     results/llava_interp/{model}/records/pairs.parquet, pairs.csv         states of a picture put into its twin
 #           results/llava_interp/{model}/records/detector.parquet, detector.csv   scores of present and absent objects
+#           results/llava_interp/{model}/without.svg, without.png                 what is lost and led back, in one figure
 # SETTINGS  llava_interp.pairs, llava_interp.detector, llava_interp.objects, llava_interp.asking
 
 
@@ -121,3 +122,33 @@ rule llava_interp_detector_tables:
         "../envs/cpu.yaml"
     script:
         "../scripts/llava_interp_detector_tables.py"
+
+
+rule llava_interp_without_figure:
+    """Answers without chosen tokens or states of a layer, and twins led back."""
+    input:
+        choices="results/llava_interp/{model}/choices.csv",
+        layers="results/llava_interp/{model}/layers.csv",
+        pairs="results/llava_interp/{model}/pairs.csv",
+    output:
+        figure=report(
+            "results/llava_interp/{model}/without.svg",
+            caption="../report/llava_interp_without.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "chosen tokens, layers and twins"},
+        ),
+        picture="results/llava_interp/{model}/without.png",
+    log:
+        "logs/llava_interp_without_figure/{model}.log",
+    params:
+        title=settings(scale="scale", label="models.{model}.label"),
+        code=code("llava_interp_without_figure"),
+    group:
+        "tables"
+    threads: 1
+    resources:
+        **cpu(),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/llava_interp_without_figure.py"

@@ -91,10 +91,11 @@ def said(target: Target, asked: Asked, word: Word, read: Reading, seed: int) -> 
 
     named      the class is the likeliest token in a layer of the upper half
     unnamed    as many of the tokens that are not; spared: those of the object that are not
+    A lens that reads the class in more than half of the picture says nothing of where it is: no set is made then.
     """
     upper = read.tokens[len(read.tokens) // 2 :, asked.first : asked.end, 0]
     named = np.flatnonzero(np.isin(upper, list(word.right)).any(0)).tolist()
-    if not named:
+    if not 0 < 2 * len(named) <= asked.visual:
         return
     draws = tokens.seeded(seed, target.image_id, "unnamed")
     yield Condition("named", None, tuple(named))

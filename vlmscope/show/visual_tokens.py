@@ -34,6 +34,9 @@ GROUPS = {
     "last_row": "last row",
     "question": "question",
     "question_and_last": "question, last token",
+    "beside": "other patches",
+    "beside_and_question": "other patches, question",
+    "beside_and_last": "other patches, last token",
 }
 
 

@@ -10,9 +10,20 @@ import torch
 
 from vlmscope import lens, stats
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import ablate, detector, detector_tables, pairs, pairs_tables, prompts, tuned
+from vlmscope.llava_interp import (
+    ablate,
+    choices_tables,
+    detector,
+    detector_tables,
+    layers_tables,
+    pairs,
+    pairs_tables,
+    prompts,
+    tuned,
+)
 from vlmscope.llava_interp.pairs import Box
 from vlmscope.samples import SCHEMA, picture, table
+from vlmscope.show import without
 from vlmscope.store import tables
 
 TOLD = {"answers": "strict", "bootstrap": 200, "seed": 1}
@@ -160,3 +171,13 @@ def test_the_lens_knows_what_is_there(shipped, files, settings, drawn):
         )
     found = detector_tables.table(records, TOLD)
     assert found.filter(among="all", score="lens")["auc"][0] > 0.8
+
+
+def test_a_figure_is_drawn_of_whole_and_of_empty_tables(tmp_path):
+    rows = [{"condition": "lens", "size": 4, "pct_lost": 50.0, "ci_low": 20.0, "ci_high": 80.0}]
+    empty = [pl.DataFrame(schema=one.TABLE) for one in (choices_tables, layers_tables, pairs_tables)]
+    full = [pl.DataFrame([dict.fromkeys(choices_tables.TABLE) | rows[0]], schema=choices_tables.TABLE), *empty[1:]]
+    for name, found in (("full", full), ("empty", empty)):
+        without.draw(*found, "title", tmp_path / f"{name}.svg")
+    assert "the lens says the class" in (tmp_path / "full.svg").read_text()
+    assert "the lens says the class" not in (tmp_path / "empty.svg").read_text()

@@ -3,6 +3,7 @@
 import pytest
 
 from vlmscope.llava_interp import windows
+from vlmscope.show import visual_tokens
 
 PUBLISHED = {
     "early": (0, 9),
@@ -32,3 +33,7 @@ def test_windows_of_any_depth_hold_layers_that_are_there(depth):
 def test_sliding_windows_cover_every_layer():
     found = windows.sliding(6, [2, 4, 9])
     assert [(one.first, one.last) for one in found] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)]
+
+
+def test_every_group_has_its_name_in_figures():
+    assert {name for group in windows.GROUPS for name in group} <= set(visual_tokens.GROUPS)

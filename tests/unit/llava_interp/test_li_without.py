@@ -1,5 +1,7 @@
 """Tokens chosen by a rule, states replaced at one layer, attention blocked while writing: held against plain passes."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -116,6 +118,8 @@ def test_rules_rank_tokens_by_what_they_say(shipped, asked, chosen):
     assert sets["named"] == {n for n in range(64) if set(upper[:, n].tolist()) & set(word.right)}
     assert not sets["named"] & sets["unnamed"] and len(sets["named"]) == len(sets["unnamed"])
     assert sets.get("spared", set()) == set(chosen[0].patches) - sets["named"]
+    everywhere = replace(read, tokens=np.full_like(read.tokens, word.right[0]))
+    assert list(choices.said(chosen[0], asked, word, everywhere, 0)) == []
 
 
 def test_the_lens_names_the_tokens_that_carry_the_object(shipped, files, settings, drawn, tmp_path):

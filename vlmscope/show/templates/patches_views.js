@@ -156,7 +156,7 @@ function panel() {
   const own = isPatch(position) ? [inside.has(patch) ? `On the ${data.class}` : `Beside the ${data.class}`] : [];
   if (isPatch(position) && long.has(patch)) own.push("a long token");
   own.push(`at layer ${state.layer} \u201c${data.class}\u201d has rank ${rank[place(state.layer, position)] + 1}, ${percent(share[place(state.layer, position)] / STEPS)}`);
-  own.push(`entropy ${number(entropy[place(state.layer, position)])} nats, length ${number(lengths[place(state.layer, position)])}`);
+  own.push(`entropy ${entropy[place(state.layer, position)].toFixed(2)} nats, length ${number(lengths[place(state.layer, position)])}`);
   at("about").textContent = `Position ${position}. ${own.join("; ")}.`;
   ranks([position, ...state.pins.filter((pin) => pin !== position)]);
   const best = Array.from({ length: kept }, (_, k) => k);
