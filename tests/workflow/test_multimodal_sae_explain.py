@@ -10,12 +10,13 @@ from PIL import Image
 HOME = "results/multimodal_sae/llava-next-llama3"
 TABLE = f"{HOME}/table1_iou_clip.csv"
 CARD, CASES = f"{HOME}/figures/steering_3.png", f"{HOME}/attribution"
+PAGES = (f"{HOME}/features", f"{HOME}/text_view.html")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     checkout = Checkout.copy(tmp_path_factory.mktemp("explain") / "vlmscope")
-    checkout.run(TABLE, "multimodal_sae_figures", "--cores", "1")
+    checkout.run(TABLE, "multimodal_sae_figures", *PAGES, "--cores", "1")
     return checkout
 
 
@@ -76,3 +77,34 @@ def test_figures_are_those_of_the_chosen_latents(made):
 )
 def test_a_change_makes_anew_what_it_touches(made, change, target, jobs):
     assert set(made.planned(change, (target,))) == set(jobs)
+
+
+def data_of(text):
+    return json.loads(text.decode().partition('id="data">')[2].partition("</script>")[0])
+
+
+@pytest.mark.slow
+def test_pages_are_made_of_what_is_there(made):
+    pages = {path.name for path in (made.folder / HOME / "features").glob("*.html")}
+    assert {"index.html", "regions.html"} < pages and len(pages) == 8 + 2
+    overview, texts = (data_of(made.read(f"{HOME}/{name}")) for name in ("features/index.html", "text_view.html"))
+    assert set(overview["names"]) == {"local", "oracle"} and overview["latents"] == 64
+    assert texts["texts"][0]["tokens"][-3:] == ["a", " red", " cat"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        ("multimodal_sae.show.pixels=32", {"multimodal_sae_features"}),
+        ("multimodal_sae.show.tokens=3", {"multimodal_sae_directions", "multimodal_sae_features"}),
+        ("multimodal_sae.texts.shown=3", {"multimodal_sae_text_view"}),
+        (
+            "multimodal_sae.texts.length=8",
+            {"multimodal_sae_texts", "multimodal_sae_text_view", "multimodal_sae_features"},
+        ),
+        ("multimodal_sae.show.parts=[texts]", {"multimodal_sae_features", "multimodal_sae_text_view"}),
+    ],
+)
+def test_a_change_of_pages_makes_anew_what_it_touches(made, change, jobs):
+    assert set(made.planned(change, PAGES)) == set(jobs)
