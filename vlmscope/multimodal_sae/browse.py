@@ -83,6 +83,7 @@ class Browser:
         self.grid, self.half = explain_shown.grid(cache), explain_shown.halves(cache.looks)
         self.firing: Firing = look.firing(cache)
         self.chosen = look.chosen(self.firing.pictures, {*known.names, *known.steering.latents}, told["latents"])
+        self.paged = frozenset(self.chosen)
         self.typical = look_parts.typical(known.directions.frame)
         self.partners: dict[int, Partners] = look.together(cache, self.chosen, told["neighbours"], told["counted"])
 
@@ -141,8 +142,7 @@ class Browser:
 
     def _linked(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
         """Latents with the value, the best name, and whether they have a page."""
-        there = set(self.chosen)
-        return [[other, value, self.known.best(other), other in there] for other, value in rows]
+        return [[other, value, self.known.best(other), other in self.paged] for other, value in rows]
 
     def _windows(self, latent: int) -> list[Row] | None:
         """Pieces of texts; None where no texts were read."""
@@ -192,8 +192,7 @@ class Browser:
             latents, values = patches(self.cache, image, self.grid**2, top)
             seen.update(np.unique(latents[values > 0]).tolist())
             shown.append({"sample": self.cache.samples[image], "latents": latents, "values": values})
-        there = set(self.chosen)
-        named = [[latent, self.known.best(latent), latent in there] for latent in sorted(seen)]
+        named = [[latent, self.known.best(latent), latent in self.paged] for latent in sorted(seen)]
         about = {
             "grid": self.grid,
             "top": shown[0]["latents"].shape[1] if shown else 0,

@@ -55,9 +55,10 @@ def chosen(pictures: np.ndarray, first: Iterable[int], most: int) -> list[int]:
     first      named, steered and others
     most       latents with a page; 0 for all that fire
     """
-    wanted = sorted(set(first))
+    known = set(first)
+    wanted = sorted(known)
     order = [int(one) for one in np.argsort(-pictures, kind="stable") if pictures[one] > 0]
-    rest = [one for one in order if one not in set(wanted)]
+    rest = [one for one in order if one not in known]
     return sorted([*wanted, *rest] if not most else [*wanted, *rest][:most])
 
 
