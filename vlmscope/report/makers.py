@@ -14,12 +14,13 @@ from vlmscope.report.systems import SYSTEMS
 
 
 class Made(NamedTuple):
-    """What made a file: rule, its log, digest of its code, and all files of the same job."""
+    """What made a file: rule, its log, digest of its code, all files of the same job, and titles of some of them."""
 
     rule: str
     log: str
     code: str
     outputs: tuple[str, ...]
+    titles: dict[str, str]
 
     def companion(self) -> str:
         """The JSON beside a table that says what made it; empty where the job writes none."""
@@ -40,8 +41,16 @@ def _job(rule: Any, wildcards: dict[str, str]) -> Made:
     code = getattr(rule.params, "code", "")
     digest = code(SimpleNamespace(**wildcards)) if callable(code) else str(code)
     logs = [str(one.apply_wildcards(wildcards)) for one in rule.log]
-    outputs = tuple(str(one.apply_wildcards(wildcards)) for one in rule.output)
-    return Made(rule.name, logs[0] if logs else "", digest, outputs)
+    outputs = {one: str(one.apply_wildcards(wildcards)) for one in rule.output}
+    titles = {path: title for one, path in outputs.items() if (title := _title(one, wildcards))}
+    return Made(rule.name, logs[0] if logs else "", digest, tuple(outputs.values()), titles)
+
+
+def _title(output: Any, wildcards: dict[str, str]) -> str:
+    """What a file is called in the engine's own report; empty for a file that does not stand there."""
+    flag = getattr(output, "flags", {}).get("report")
+    labels = getattr(flag, "labels", None) or {}
+    return str(labels.get("result", "")).format(**wildcards)
 
 
 # Page -> the target rule whose files it shows.
@@ -68,7 +77,10 @@ class Plan:
     def made(self, wildcards: Any) -> str:
         """File -> what made it, as canonical JSON; companions are named where there are some."""
         told = {
-            path: {"rule": one.rule, "log": one.log, "code": one.code, "meta": one.companion()}
+            path: {
+                **{"rule": one.rule, "log": one.log, "code": one.code, "meta": one.companion()},
+                "title": one.titles.get(path, ""),
+            }
             for path, one in self._files(wildcards.scope).items()
         }
         return digest_ready(told)
@@ -99,4 +111,4 @@ def _shown(system: System, job: Made) -> list[str]:
     figures = [f"{name}.{ending}" for one in system.results for name in one.figures for ending in ("svg", "png")]
     extra = [f"{stem}_long.csv" for stem in ("table2", "table3", "table5")]
     wanted = [*tables, *figures, *extra, *(one.files for one in system.pages), "*.meta.json"]
-    return [path for path, name in names.items() if any(matching(one, [name]) for one in wanted)]
+    return [path for path, name in names.items() if path in job.titles or any(matching(one, [name]) for one in wanted)]

@@ -12,6 +12,8 @@ from vlmscope.report.finding import Finding, Tables, number
 # Rows of a table that the page holds; the file has all.
 MOST_ROWS = 50
 LONGEST = 60
+# Columns of a table for which no headline ones are named.
+MOST_COLUMNS = 16
 
 
 class Result(NamedTuple):
@@ -78,6 +80,11 @@ class View(NamedTuple):
     more_columns: int
 
 
+def untold(name: str, title: str) -> Result:
+    """A result that no one told how to read: its table is shown, and nothing is said of it."""
+    return Result(name, title[:1].upper() + title[1:], "")
+
+
 def matching(pattern: str, names: list[str]) -> list[str]:
     """Names that a pattern meets, in order."""
     return [name for name in names if fnmatchcase(name, pattern)]
@@ -86,7 +93,7 @@ def matching(pattern: str, names: list[str]) -> list[str]:
 def view(frame: pl.DataFrame, result: Result, where: str) -> View:
     """Headline columns and first rows of a table; columns without any value are left out."""
     shown = result.rows(frame) if result.rows else frame
-    wanted = [part.partition(":") for part in (result.columns.split() or shown.columns)]
+    wanted = [part.partition(":") for part in (result.columns.split() or shown.columns[:MOST_COLUMNS])]
     _check(shown, [name for name, *_ in wanted], where)
     kept = [(name, interval) for name, _, interval in wanted if shown[name].null_count() < len(shown)]
     heads = [(name.replace("_", " "), shown[name].dtype.is_numeric()) for name, _ in kept]

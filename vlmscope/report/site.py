@@ -9,13 +9,15 @@ import polars as pl
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.report import figures, finding, run
-from vlmscope.report.result import Result, System, View, matching, view
+from vlmscope.report.result import Result, System, View, matching, untold, view
 from vlmscope.report.systems import SYSTEMS
 from vlmscope.show import pages
 from vlmscope.store import files
 
 MOST_BYTES = 8_000_000
 MOST_INPUTS = 40
+# Files that a reader can open, linked where they are not shown.
+OPENED = (".csv", ".html", ".svg", ".png")
 
 
 def write(
@@ -46,7 +48,8 @@ def write(
             where=target,
             instead="fewer models under run",
         )
-    left = figures.within([one for system in systems for one in _figures(system)], MOST_BYTES - bare)
+    groups = [group["results"] for system in systems for group in system["groups"]]
+    left = figures.within([one for group in groups for one in _shown(group)], MOST_BYTES - bare)
     files.write_text(_render(**told, left=left), target)
 
 
@@ -113,12 +116,17 @@ def _group(
     system: System, model: str, paths: Mapping[str, str], known: _Known, tree: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Everything of one model in a system."""
-    there = [one for one in system.results if one.file in paths]
+    listed = {one.file for one in system.results}
+    titles = {name: known.made.get(path, {}).get("title", "") for name, path in paths.items()}
+    more = [untold(name, one) for name, one in titles.items() if one and name.endswith(".csv") and name not in listed]
+    there = [*(one for one in system.results if one.file in paths), *more]
     label = tree["models"][model]["label"] if model in tree["models"] else model or "Across models"
     here = [_result(one, f"{system.name}-{model or 'all'}", label, paths, known) for one in there]
     kinds = _pages(system, paths, known)
-    shown = {one.file for one in system.results} | {name for one in kinds for name in one["names"]}
-    other = [name for name in paths if name.endswith((".csv", ".html")) and name not in shown]
+    shown = {one.file for one in there} | {name for one in kinds for name in one["names"]}
+    # A figure is shown in one of its formats.
+    drawn = {Path(one["path"]).with_suffix("") for one in _shown(here)}
+    other = [name for name in paths if name.endswith(OPENED) and name not in shown and not _drawn(paths[name], drawn)]
     return {
         "model": model,
         "label": label,
@@ -126,6 +134,10 @@ def _group(
         "pages": kinds,
         "other": [(name, known.link(paths[name])) for name in other],
     }
+
+
+def _drawn(path: str, drawn: set[Path]) -> bool:
+    return Path(path).suffix in figures.KINDS and Path(path).with_suffix("") in drawn
 
 
 def _pages(system: System, paths: Mapping[str, str], known: _Known) -> list[dict[str, Any]]:
@@ -218,8 +230,9 @@ def _provenance(path: str, known: _Known) -> dict[str, Any]:
     }
 
 
-def _figures(system: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [figure for group in system["groups"] for one in group["results"] for figure in one["figures"]]
+def _shown(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Figures of some results."""
+    return [figure for one in results for figure in one["figures"]]
 
 
 def _card(system: Mapping[str, Any]) -> dict[str, Any]:

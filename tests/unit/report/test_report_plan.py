@@ -65,8 +65,18 @@ def test_a_file_is_told_with_its_rule_log_code_and_companion():
         "log": "logs/mmneuron_effects.log",
         "code": "digest of mmneuron_effects, llava",
         "meta": MADE + "effects.meta.json",
+        "title": "",
     }
     assert told[MADE + "neurons.html"]["meta"] == ""
+
+
+def test_what_the_engine_reports_is_read_too_and_keeps_its_title():
+    named = rule("mmneuron_new", [OF + "new.csv", OF + "new.png"])
+    named.output[1].flags = {"report": SimpleNamespace(labels={"model": "{model}", "result": "new, {model}"})}
+    wanted = rule("all", [], [MADE + "new.csv"])
+    plan = makers.Plan(config.default(), SimpleNamespace(rules=[named, wanted]))
+    told = json.loads(plan.made(SimpleNamespace(scope="index")))
+    assert {path: one["title"] for path, one in told.items()} == {MADE + "new.csv": "", MADE + "new.png": "new, llava"}
 
 
 def test_a_file_that_no_rule_makes_is_passed_over():

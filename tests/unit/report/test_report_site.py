@@ -44,9 +44,10 @@ def made(tmp_path, monkeypatch):
     tree = config.plain(config.default())
     tree["run"] |= OFF | {"mmneuron": ["llava"]}
 
-    def write(results=paths, tree=tree, name="index"):
+    def write(results=paths, tree=tree, name="index", titles=()):
         target = f"results/report/{name}.html"
-        site.write(target, results=results, made=dict.fromkeys(results, told), tree=tree, engine="9.9")
+        known = {one: told | {"title": dict(titles).get(one, "")} for one in results}
+        site.write(target, results=results, made=known, tree=tree, engine="9.9")
         return (tmp_path / target).read_text(encoding="utf-8")
 
     return write
@@ -82,6 +83,12 @@ def test_nothing_of_the_data_becomes_markup(made):
     assert "&lt;i&gt;a note&lt;/i&gt;" in page
     assert "alert(1)" not in page, "a figure is a picture, its script never part of the page"
     assert not [name for name in Attributes.of(page) if name == "style" or name.startswith("on")]
+
+
+def test_a_result_that_no_one_told_how_to_read_is_shown_all_the_same(made):
+    page = made(titles={f"{HOME}/extra.csv": "what came of it"})
+    assert "<h4>What came of it</h4>" in page and 'id="mmneuron-llava-extra"' in page
+    assert "More files" not in page
 
 
 def test_a_table_that_changed_since_it_was_made_is_called_so(made, tmp_path):
