@@ -1,7 +1,7 @@
 """Write which latents match words and concepts, beside random directions."""
 
 from vlmscope import meta
-from vlmscope.atlas import directions
+from vlmscope.atlas import directions, schemas
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables
 
@@ -16,5 +16,5 @@ with logged(snakemake.log[0]):
         words=settings(snakemake.params.words),
         settings=settings(snakemake.params.settings),
     )
-    tables.write(found, out.table, directions.DIRECTIONS)
+    tables.write(found, out.table, schemas.DIRECTIONS)
     meta.write(out.meta, out.table, snakemake.params, read, notes=directions.NOTES)

@@ -17,34 +17,13 @@ import polars as pl
 
 from vlmscope import stats
 from vlmscope.atlas import latents, states
+from vlmscope.atlas.schemas import DIRECTIONS
 from vlmscope.atlas.states import States
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics.concepts import correlations, cosines
 from vlmscope.multimodal_sae import checkpoint
 from vlmscope.xl_vlms import dictionary_files, modules
 
-# One row per concept and way to match.
-#   kind     word: direction of its states; concept: number `concept` of the word's dictionary
-#   latent   the match; value: cosine or correlation, with its interval (none where a fit would have to be repeated)
-#   random_mean, random_high, random_p   of random directions: mean, bound of the highest 2.5 %, share as good
-#   shuffled_*   the same; n: states behind the value
-DIRECTIONS = {
-    "word": pl.String,
-    "kind": pl.String,
-    "concept": pl.Int64,
-    "match": pl.String,
-    "latent": pl.Int64,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "random_mean": pl.Float64,
-    "random_high": pl.Float64,
-    "random_p": pl.Float64,
-    "shuffled_mean": pl.Float64,
-    "shuffled_high": pl.Float64,
-    "shuffled_p": pl.Float64,
-    "n": pl.Int64,
-}
 NOTES = (
     "The autoencoder learnt states of prompts; the states here are those that wrote words, of other pictures.",
     "What all concepts of a word have in common is taken away before they are matched.",

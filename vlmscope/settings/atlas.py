@@ -33,13 +33,15 @@ class Steer(Section):
     """Ways to steer, side by side."""
 
     words: int = Field(4, ge=1, description="words that are steered to, the first ones of `sets`")
-    kl: float = Field(0.5, gt=0, description="equal effect: mean divergence of the next token, in nats")
+    kl: float = Field(
+        0.1, gt=0, description="equal effect: divergence of the next token in nats, geometric mean over pictures"
+    )
     strengths: list[float] = Field(
-        [0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+        [0.1, 0.3, 0.6, 1.2, 3.0, 10.0, 30.0],
         min_length=3,
         description="tried on the pictures apart, in lengths of a mean state (of neurons: of their usual activation)",
     )
-    apart: int = Field(8, ge=2, description="pictures on which strengths are matched")
+    apart: int = Field(12, ge=2, description="pictures on which strengths are matched")
     images: int = Field(24, ge=2, description="held-out pictures without the word on which they are judged")
     random: int = Field(3, ge=1, description="random directions and sets of neurons")
 

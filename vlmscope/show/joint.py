@@ -60,3 +60,53 @@ def _panel(axis: Any, own: pl.DataFrame, look: dict[str, str]) -> None:
     axis.plot(own["depth"], own["value"], **look)
     reached = own.filter("half")
     axis.plot(reached["depth"], reached["value"], "o", markersize=11, markerfacecolor="none", markeredgecolor="black")
+
+
+# ---- steering -----------------------------------------------------------------------------------------------------
+
+# One colour per way; what is random in grey.
+WAYS = ("concept", "latent", "neurons", "logit")
+
+
+def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
+    looks: dict[str, dict[str, Any]] = dict(style.look([*WAYS, *(name for name in names if name not in WAYS)]))
+    for name, dash in (("random", "dashed"), ("random neurons", "dotted")):
+        if name in looks:
+            looks[name] |= {"color": style.COLORS["random"], "linestyle": dash}
+    return looks
+
+
+def steering(table: pl.DataFrame, dose: pl.DataFrame, heading: str, *targets: Target) -> None:
+    """Gain and loss at equal effect, with intervals over pictures, and gain against loss over strength.
+
+    table, dose   `atlas.compared.STEERING`, `DOSE`
+    """
+    pyplot = style.use()
+    own = table.filter(word="all")
+    names = own["method"].to_list()
+    looks = _looks(names)
+    figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=style.TEXT + 2)
+    _bars(axes[0], own, "gain", looks, "gain of the word, nats")
+    _bars(axes[1], own, "loss", looks, "loss of answers about\nother objects, nats")
+    for name in names:
+        part = dose.filter(method=name).sort("strength")
+        axes[2].plot(part["loss"].clip(0), part["gain"], label=name, **looks[name])
+    axes[2].set_xscale("symlog", linthresh=0.01)
+    axes[2].set_title("over strength (other pictures)")
+    axes[2].set_xlabel("loss, nats")
+    axes[2].set_ylabel("gain, nats")
+    axes[2].legend(fontsize=style.TEXT - 2)
+    save_all(figure, *targets)
+
+
+def _bars(axis: Any, own: pl.DataFrame, name: str, looks: dict[str, dict[str, Any]], heading: str) -> None:
+    places = range(len(own))
+    middle = own[name].to_numpy()
+    whiskers = abs(own.select(f"{name}_low", f"{name}_high").to_numpy().T - middle)
+    colors = [looks[one]["color"] for one in own["method"]]
+    axis.barh(places, middle, 0.7, xerr=whiskers, color=colors, error_kw={"elinewidth": 0.8})
+    axis.set_yticks(places, own["method"].to_list())
+    axis.invert_yaxis()
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_title("at equal effect:\n" + heading)

@@ -1,0 +1,174 @@
+"""Passes of the atlas on the embedded model: each row is what a pass of its own gives, and no edit changes nothing."""
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import WORDS
+
+from vlmscope.atlas import known, objects, runs, schemas, shown, steering
+from vlmscope.capture import taps
+from vlmscope.errors import VlmscopeError
+from vlmscope.llava_interp import ablate, knockout, prompts
+from vlmscope.llava_interp.windows import Intervention, Window
+
+
+@pytest.fixture(scope="module")
+def followed(bench, words, targets, settings):
+    target = runs.fitting(targets, WORDS, 9)[0]
+    asked, wanted, _ = ablate.question(bench, target)
+    return objects.follow(bench, words, target, asked, wanted, settings["runs"]), wanted
+
+
+def told(loaded, asked, wanted, tokens):
+    logits = prompts.next_logits(loaded, [(asked, tokens)], None, 1)[0]
+    return prompts.told(loaded, logits, wanted)["right_log_prob"]
+
+
+def test_every_condition_is_what_a_pass_of_its_own_gives(shipped, followed, settings):
+    one, wanted = followed
+    own, others = objects.sets(one.target, prompts.view(shipped).grid, 1, settings["runs"]["seed"])
+    assert len(own) == len(others) and not set(own) & set(others) and set(one.target.patches) <= set(own)
+    expected = [told(shipped, one.asked, wanted, tokens) for tokens in ((), own, others)]
+    window = Window("all", "window", 0, shipped.config.text_config.num_hidden_layers - 1)
+    for tokens in (own, others):
+        sources = {"object": [one.asked.first + place for place in tokens]}
+        logits = knockout.outcome(
+            shipped, one.asked, Intervention("object", "last", window), sources, {"last": one.places["last"]}
+        )
+        expected.append(prompts.told(shipped, logits, wanted)["right_log_prob"])
+    np.testing.assert_allclose(one.log_probs, expected, atol=1e-4)
+
+
+def test_activations_are_those_of_the_named_neurons(shipped, followed, words):
+    one, _ = followed
+    seen = {}
+    site = shipped.family.site("mlp_hidden")
+    embeds = one.asked.embeds[None]
+    with taps.reading(shipped, site, [0, 1], lambda layer, value: seen.__setitem__(layer, value[0].numpy())):
+        prompts.sweep.decoder(shipped)(inputs_embeds=embeds, use_cache=False)
+    found = objects.at(one.seen, words, words.neurons["chair"])[0]
+    wanted = np.stack([seen[0][:, 3], seen[1][:, 5], seen[1][:, 8]], axis=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_records_name_every_thing_once_per_place_and_condition(followed, words):
+    one, _ = followed
+    word = one.target.name
+    rows = pl.DataFrame(list(objects.records(one, words, word)), schema=schemas.RECORDS)
+    what = ["condition", "kind", "name", "depth", "place"]
+    assert len(rows) == len(rows.unique(what)) and rows["value"].is_finite().all()
+    assert set(rows["condition"]) == set(schemas.CONDITIONS)
+    assert set(rows.filter(kind="concept", belongs="own")["name"]) == {word}
+    # The latent of both words belongs to the picture's, the neuron of both as well.
+    assert rows.filter(kind="latent", name="4")["belongs"].unique().to_list() == ["own"]
+    assert rows.filter(kind="neuron", name="L0.u3")["belongs"].unique().to_list() == ["own"]
+    assert not set(rows.filter(kind="neuron", belongs="random")["name"]) & set(words.neurons["cat"].names())
+    clean = rows.filter(condition="clean", kind="neuron", name="L1.u5")["value"].item()
+    assert clean == pytest.approx(-objects.at(one.seen, words, words.neurons[word])[0, one.places["last"][0], 1])
+
+
+def test_a_word_s_mean_is_one_on_its_scale_and_the_others_nought():
+    groups = {"dog": np.array([[4.0, 0], [6, 0]]), "cat": np.array([[0.0, 1], [0, 3]])}
+    scale = known.scales(groups)["dog"]
+    assert scale.of(np.array([[5.0, 0], [0, 2], [2.5, 1]])) == pytest.approx([1, 0, 0.5])
+
+
+# ---- steering -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asked(bench, targets):
+    return steering.cases(bench, targets, "cat", 4, 0)
+
+
+@pytest.fixture(scope="module")
+def ways(shipped, words):
+    ids = {word: prompts.word(shipped.processor.tokenizer, word).right[0] for word in WORDS}
+    found = steering.ways(shipped, words, "cat", np.array([0.5, -0.5, 1.0]), ids, 2, 0)
+    return {(one.method, one.draw): one for one in found}
+
+
+def test_pictures_do_not_show_the_word_and_are_asked_after_what_is_there_and_what_is_not(bench, asked):
+    assert len(asked) == 4
+    for one in asked:
+        assert "cat" not in steering.shows(one.target) and one.target.sample.question
+        texts = [bench.loaded.processor.tokenizer.decode(prompt.ids) for prompt in (one.there, one.absent)]
+        assert one.target.name in texts[0].split("is there a")[1]
+        assert not any(name in texts[1].split("is there a")[1] for name in (*steering.shows(one.target), "cat"))
+
+
+def test_no_strength_is_no_change_and_more_is_one(bench, words, asked, ways):
+    clean = steering.answers(bench, words.block, asked, None, 0, [1])
+    assert {method for method, _ in ways} == set(steering.METHODS) and ("random", 1) in ways
+    for way in ways.values():
+        still, moved = (steering.answers(bench, words.block, asked, way, strength, [1]) for strength in (0.0, 1.0))
+        np.testing.assert_allclose(still.next, clean.next, atol=1e-5)
+        found = steering.measured(clean, moved, [5])
+        assert (found["kl"] > 0).all() and np.abs(moved.next - clean.next).max() > 1e-3, way.method
+
+
+def test_a_batch_is_what_single_pictures_give(bench, words, asked, ways):
+    way = ways["concept", 0]
+    together = steering.answers(bench, words.block, asked, way, 0.5, [1])
+    alone = [steering.answers(bench, words.block, [one], way, 0.5, [1]) for one in asked]
+    np.testing.assert_allclose(together.next, np.concatenate([one.next for one in alone]), atol=1e-4)
+    np.testing.assert_allclose(together.there, np.concatenate([one.there for one in alone]), atol=1e-4)
+
+
+def test_pushing_along_the_unembedding_raises_the_word(shipped, bench, words, asked, ways):
+    right = prompts.word(shipped.processor.tokenizer, "cat").right
+    clean = steering.answers(bench, words.block, asked, None, 0, [1])
+    now = steering.answers(bench, words.block, asked, ways["logit", 0], 1.0, [1])
+    assert (steering.measured(clean, now, right)["gain"] > 1).all()
+
+
+def test_random_neurons_keep_layers_and_sizes_and_belong_to_no_word(words, ways):
+    own, other = ways["neurons", 0].change, ways["random neurons", 1].change
+    assert ((own != 0).sum(1) == (other != 0).sum(1)).all() and not ((own != 0) & (other != 0)).any()
+    for one, two in zip(own, other, strict=True):
+        assert sorted(np.abs(one[one != 0])) == pytest.approx(sorted(np.abs(two[two != 0])))
+
+
+def test_what_is_measured_is_of_the_right_answers():
+    def of(next_, there, absent):
+        return steering.Answers(*(np.log(np.array([one], dtype=float)) for one in (next_, there, absent)))
+
+    clean, now = of([0.5, 0.5], [0.8, 0.2], [0.2, 0.8]), of([0.25, 0.75], [0.4, 0.6], [0.2, 0.8])
+    found = {key: value[0] for key, value in steering.measured(clean, now, [1]).items()}
+    assert found["kl"] == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3))
+    assert found["gain"] == pytest.approx(np.log(1.5)) and found["says"]
+    # There: yes falls from .8 to .4; absent: nothing changes.
+    assert found["loss"] == pytest.approx(np.log(2) / 2) and (found["right"], found["right_clean"]) == (0.5, 1.0)
+
+
+def test_a_strength_is_found_between_two_that_were_tried():
+    assert steering.matched([1, 10], [0.01, 1], 0.1) == pytest.approx(10**0.5)
+    assert steering.matched([10, 1, 100], [1, 0.01, 0.2], 0.1) == pytest.approx(10**0.5)
+    assert steering.matched([1, 10], [0.01, 0.05], 0.1) == pytest.approx(10)
+    assert steering.matched([1, 10], [0.2, 1], 0.1) == pytest.approx(1)
+    assert steering.typical(np.array([1.0, 0.01, 0.0])) == pytest.approx(1e-8 ** (1 / 3))
+
+
+# ---- all together -------------------------------------------------------------------------------------------------
+
+
+def test_all_passes_leave_records_and_maps(bench, words, targets, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablate, "bench", lambda *about: bench)
+    monkeypatch.setattr(ablate, "chosen", lambda *about: (targets, {}))
+    found = runs.from_files(bench.loaded, words, raw="", samples="", vector="", settings=settings, batch=8)
+    assert found.steered.group_by("word").len().height == 2
+    held = found.steered.filter(stage="held_out")
+    assert len(held) == 2 * 6 * 3 and held.select(pl.col("strength").is_finite().all()).item()
+    tried = found.steered.filter(stage="tried").group_by("word", "method", "draw").agg(pl.col("strength").n_unique())
+    assert tried["strength"].min() >= 3
+    shown.write(tmp_path / "shown.h5", found.pictures, found.recipe)
+    pictures = list(shown.read(tmp_path / "shown.h5"))
+    assert {one.word for one in pictures} == set(WORDS) and len(pictures) == 2
+    grid, depth = prompts.view(bench.loaded).grid, bench.loaded.config.text_config.num_hidden_layers
+    assert pictures[0].lens.shape == (depth + 1, grid**2) and pictures[0].concept.shape == (grid**2,)
+
+
+def test_words_of_too_few_pictures_are_named(bench, words, targets, settings):
+    few = [one for one in targets if one.name != "chair"]
+    with pytest.raises(VlmscopeError, match="chair"):
+        runs._followed(bench, words, few, settings)
