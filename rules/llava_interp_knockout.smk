@@ -79,7 +79,12 @@ rule llava_interp_knockout_figures:
             labels={"model": "{model}", "result": "attention blocked, by window"},
         ),
         picture="results/llava_interp/{model}/knockout.png",
-        sweep="results/llava_interp/{model}/knockout_layer_sweep.svg",
+        sweep=report(
+            "results/llava_interp/{model}/knockout_layer_sweep.svg",
+            caption="../report/llava_interp_knockout.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "attention blocked, layer by layer"},
+        ),
         sweep_picture="results/llava_interp/{model}/knockout_layer_sweep.png",
     log:
         "logs/llava_interp_knockout_figures/{model}.log",

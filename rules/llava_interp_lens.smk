@@ -81,7 +81,12 @@ rule llava_interp_lens_figures:
             labels={"model": "{model}", "result": "lens by layer"},
         ),
         picture="results/llava_interp/{model}/lens_hit_rate.png",
-        maps="results/llava_interp/{model}/lens_segmentation.svg",
+        maps=report(
+            "results/llava_interp/{model}/lens_segmentation.svg",
+            caption="../report/llava_interp_segmentation.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "the lens as a segmenter"},
+        ),
         maps_picture="results/llava_interp/{model}/lens_segmentation.png",
     log:
         "logs/llava_interp_lens_figures/{model}.log",

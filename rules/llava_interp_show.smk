@@ -63,7 +63,13 @@ rule llava_interp_pages:
         ),
     output:
         # Pages link to each other: no part of the report, which is one file.
-        folder=directory("results/llava_interp/{model}/lens"),
+        folder=report(
+            directory("results/llava_interp/{model}/lens"),
+            caption="../report/llava_interp_pages.rst",
+            category="llava-interp",
+            labels={"model": "{model}", "result": "patches as words"},
+            htmlindex="index.html",
+        ),
     log:
         "logs/llava_interp_pages/{model}.log",
     params:
@@ -93,7 +99,12 @@ rule llava_interp_compare:
         folders=expand("results/llava_interp/{model}/lens", model=cfg.run.llava_interp),
         templates=expand(patch_templates, file=["patches_compare.html", "patches_compare.js", *patch_parts]),
     output:
-        page="results/llava_interp/compare.html",
+        page=report(
+            "results/llava_interp/compare.html",
+            caption="../report/llava_interp_compare.rst",
+            category="llava-interp",
+            labels={"model": "all", "result": "models side by side"},
+        ),
     log:
         "logs/llava_interp_compare/all.log",
     params:

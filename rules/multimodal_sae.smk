@@ -33,7 +33,12 @@ rule multimodal_sae_train:
         config=f"{sae.home}/cfg.json",
         weights=f"{sae.home}/sae.safetensors",
         log="results/multimodal_sae/{model}/train_log.csv",
-        figure="results/multimodal_sae/{model}/train_curve.svg",
+        figure=report(
+            "results/multimodal_sae/{model}/train_curve.svg",
+            caption="../report/multimodal_sae_train.rst",
+            category="Sparse autoencoders",
+            labels={"model": "{model}", "result": "training"},
+        ),
         picture="results/multimodal_sae/{model}/train_curve.png",
     log:
         "logs/multimodal_sae_train/{model}.log",
@@ -75,7 +80,12 @@ rule multimodal_sae_quality:
         ),
         meta="results/multimodal_sae/{model}/sae_quality.meta.json",
         density="results/multimodal_sae/{model}/feature_density.csv",
-        figure="results/multimodal_sae/{model}/feature_density.svg",
+        figure=report(
+            "results/multimodal_sae/{model}/feature_density.svg",
+            caption="../report/multimodal_sae_density.rst",
+            category="Sparse autoencoders",
+            labels={"model": "{model}", "result": "density of latents"},
+        ),
         picture="results/multimodal_sae/{model}/feature_density.png",
     log:
         "logs/multimodal_sae_quality/{model}.log",

@@ -114,7 +114,12 @@ rule multimodal_sae_score:
             labels={"model": "{model}", "result": "table 1"},
         ),
         meta="results/multimodal_sae/{model}/table1_iou_clip.meta.json",
-        table2="results/multimodal_sae/{model}/table2_consistency.csv",
+        table2=report(
+            "results/multimodal_sae/{model}/table2_consistency.csv",
+            caption="../report/multimodal_sae_table2.rst",
+            category="Sparse autoencoders",
+            labels={"model": "{model}", "result": "table 2"},
+        ),
         classes="results/multimodal_sae/{model}/iou_classes.csv",
     log:
         "logs/multimodal_sae_score/{model}.log",

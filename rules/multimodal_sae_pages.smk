@@ -94,7 +94,13 @@ rule multimodal_sae_features:
         ),
     output:
         # Pages link to each other: no part of the report, which is one file.
-        folder=directory("results/multimodal_sae/{model}/features"),
+        folder=report(
+            directory("results/multimodal_sae/{model}/features"),
+            caption="../report/multimodal_sae_features.rst",
+            category="Sparse autoencoders",
+            labels={"model": "{model}", "result": "latents one by one"},
+            htmlindex="index.html",
+        ),
     log:
         "logs/multimodal_sae_features/{model}.log",
     params:

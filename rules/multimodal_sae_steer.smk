@@ -68,7 +68,12 @@ rule multimodal_sae_attribute:
         samples=f"results/data/{traced.data}/{traced.split}.parquet",
     output:
         rows="results/multimodal_sae/{model}/attribution.parquet",
-        modes="results/multimodal_sae/{model}/attribution_modes.csv",
+        modes=report(
+            "results/multimodal_sae/{model}/attribution_modes.csv",
+            caption="../report/multimodal_sae_attribution.rst",
+            category="Sparse autoencoders",
+            labels={"model": "{model}", "result": "attribution"},
+        ),
         filters="results/multimodal_sae/{model}/attribution_filters.json",
         prompts="results/multimodal_sae/{model}/attribution_prompts.json",
         meta="results/multimodal_sae/{model}/attribution_modes.meta.json",

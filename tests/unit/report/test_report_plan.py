@@ -87,7 +87,8 @@ def flagged():
     """Files that rules hand to the engine's own report, with the text of the flag."""
     for path in sorted((ROOT / "rules").glob("*.smk")):
         for block in re.findall(r"report\(\n(.*?)\n\s+\),", path.read_text(encoding="utf-8"), flags=re.DOTALL):
-            yield re.search(r'f?"(results/[^"]+)"', block)[1], block, path
+            found = re.search(r'"(results/[^"]+)"', block)
+            yield found[1] if found else block.split()[0], block, path
 
 
 FLAGGED = list(flagged())
