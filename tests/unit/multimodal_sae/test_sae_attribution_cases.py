@@ -6,6 +6,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from browser import browsed, needs_browser
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
@@ -114,6 +115,16 @@ def test_a_case_is_a_folder_of_overlays_text_and_table(folder):
     assert "document.title" in page and HOSTILE not in page
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[1])
     assert data["tokens"] == [HOSTILE, "\u0120is"] and data["latents"][0]["shades"] == pytest.approx([0, 1], abs=1e-4)
+
+
+@needs_browser
+def test_a_browser_colors_the_tokens_and_takes_them_for_text(folder, tmp_path):
+    show.write(read(folder, PROMPT), str(folder / "out"), schema=CASE, note="n", title="m")
+    shown = browsed(folder / "out" / "s-0" / "text.html", tmp_path / "profile")
+    assert "1. latent 8" in shown and "<title>Text latents behind an answer: m</title>" in shown
+    tokens = re.findall(r'<span class="token"[^>]*?--v: ?([\d.]+)[^>]*>(.*?)</span>', shown)
+    assert [float(share) for share, _ in tokens] == pytest.approx([0, 1], abs=1e-4)
+    assert tokens[0][1].startswith("&lt;/script&gt;") and tokens[1][1] == "\u00b7is"
 
 
 def test_samples_that_cannot_be_folders_are_refused(folder):

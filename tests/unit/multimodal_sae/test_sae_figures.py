@@ -14,6 +14,7 @@ from vlmscope.multimodal_sae import (
     cache_files,
     examples,
     explain_text,
+    figures_job,
     image_activations,
     latent_choice,
     latent_figures,
@@ -27,6 +28,7 @@ from vlmscope.multimodal_sae.sae import Config, SparseCoder
 from vlmscope.multimodal_sae.schemas import SCORED, STEERING
 from vlmscope.multimodal_sae.score_classes import CLASSES
 from vlmscope.samples import SCHEMA, Sample, table
+from vlmscope.settings.multimodal_sae import MultimodalSAE
 from vlmscope.show import overlays
 from vlmscope.show import steer_cards as show_cards
 from vlmscope.stats import Draws
@@ -198,6 +200,7 @@ NAME_ROWS = [
     scored(latent=2, refined="sky", iou=0.2, iou_random=0.1, iou_shuffled=0.3),
     scored(latent=4, refined=explain_text.REFUSAL),
 ]
+PAIRS = (("steering", 3), ("iou_example", 5))
 EXPLAINED = pl.DataFrame(NAME_ROWS, schema=SCORED)
 
 
@@ -209,6 +212,20 @@ def test_concepts_are_the_best_words_each_latent_once():
 def test_without_masks_concepts_are_the_best_names():
     found = latent_choice.concepts(pl.DataFrame(schema=CLASSES), EXPLAINED)
     assert [(one["name"], one["latent"], one["by"]) for one in found] == [("wheel", 0, "oracle"), ("sky", 2, "oracle")]
+
+
+def test_targets_are_the_figures_of_chosen_latents(tmp_path):
+    own = MultimodalSAE(figures={"judge": {"by": "local"}, "named": False})
+    config = SimpleNamespace(multimodal_sae=own, run=SimpleNamespace(multimodal_sae=["m", "n"]))
+    files.write_json({"steering": [3], "iou_example": [5], "concepts": []}, tmp_path / "chosen.json")
+    chosen = SimpleNamespace(output=SimpleNamespace(chosen=str(tmp_path / "chosen.json")))
+    made = SimpleNamespace(multimodal_sae_choose=SimpleNamespace(get=lambda model: chosen))
+    job = figures_job.Inputs(config, made)
+    names = [f"results/multimodal_sae/{model}/figures/{name}_{one}.png" for model in "mn" for name, one in PAIRS]
+    assert job.chosen(None) == names
+    here, there = (SimpleNamespace(system=name, model="n") for name in ("multimodal_sae", "mmneuron"))
+    assert job.listed(here) == names[2:] and job.listed(there) == []
+    assert job.judge(here) == [f"results/models/{own.explain.model}/model.json"] and job.names(here) == []
 
 
 @pytest.fixture(scope="module")
