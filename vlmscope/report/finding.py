@@ -5,7 +5,7 @@ that the table itself holds; where they meet, or where there are none, the page 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -189,7 +189,7 @@ def measured(
     return Measure(name, *values)
 
 
-def stand_ins(names: list[str | None]) -> str:
-    """A sentence that names stand-ins among what scored a table; empty where there is none."""
+def stand_ins(names: Iterable[str | None], what: str = "This number") -> str:
+    """A sentence that names stand-ins among what scored a number or a column; empty where there is none."""
     found = sorted({one for one in names if one and "stand_in" in one})
-    return f"Scored by a stand-in for the published model: {_listed(found)}." if found else ""
+    return f"{what}: scored by a stand-in for the published model, {_listed(found)}." if found else ""

@@ -9,6 +9,7 @@ from vlmscope.report.result import Page, Result, System
 SHOWN = {"activation": "act_fn", "k": 10}
 INTERVAL = ("ci_low", "ci_high")
 RANDOM = "random neurons"
+LIKENESS = ("bertscore", "moverscore", "bleurt")
 
 
 def _both(frame: pl.DataFrame, **where: object) -> tuple[dict | None, dict | None]:
@@ -29,7 +30,7 @@ def semantic(tables: Tables) -> Finding | None:
         (measured(chance, RANDOM, "match_at_k", INTERVAL, 100),) if chance else (),
         unit="%",
         n=f"{own['n']} pictures",
-        caveat=stand_ins([own[f"{name}_by"] for name in ("bertscore", "moverscore", "bleurt")]),
+        caveat=stand_ins((own[f"{name}_by"] for name in LIKENESS), "Likeness in the table, not this share"),
     )
 
 

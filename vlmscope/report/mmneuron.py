@@ -50,9 +50,15 @@ def accuracy(tables: Tables) -> Finding | None:
         unit="%",
         n=f"{worst['n']} questions",
         expected="below",
-        caveat=f"The largest of {len(masked)} comparisons, not corrected for their number. "
-        + stand_ins(frame["metric"].to_list()),
+        caveat=f"The largest of {len(masked)} comparisons, not corrected for their number.{_by_stand_in(frame)}",
     )
+
+
+def _by_stand_in(frame: pl.DataFrame) -> str:
+    """A sentence about the columns of the table that a stand-in scored."""
+    found = frame.filter(pl.col("metric").str.contains("stand_in"))
+    told = stand_ins(found["metric"].to_list(), ", ".join(found["dataset"].unique(maintain_order=True)))
+    return f" {told}" if told else ""
 
 
 def amounts(tables: Tables) -> Finding:

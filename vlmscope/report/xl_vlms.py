@@ -67,7 +67,7 @@ def grounded(tables: Tables) -> Finding | None:
         measured(row, f"above random ({METHOD})", "over_random", "over_random"),
         (NOTHING,),
         n=f"{row['n_test']} held-out samples",
-        caveat=stand_ins(tables("cox_table1.csv")["by"].to_list()),
+        caveat=stand_ins([row["by"]]),
     )
 
 

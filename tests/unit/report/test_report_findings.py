@@ -114,7 +114,7 @@ def test_the_largest_loss_tells_of_how_many_it_is_the_largest():
     found = mmneuron.accuracy(of(table2_long=LONG))
     assert (found.own.value, found.controls[0].value, found.expected) == (50.0, 90.0, "below")
     assert found.caveat.startswith("The largest of 2 comparisons, not corrected")
-    assert "stand-in for the published model: token_f1_stand_in" in found.caveat
+    assert "stand-in for the published model, token_f1_stand_in" in found.caveat
 
 
 def test_a_measure_by_its_own_model_names_no_stand_in():
