@@ -2,10 +2,11 @@
 from snakemake.exceptions import WorkflowError
 
 from vlmscope import checks, layout, targets, workflow as flow
+from vlmscope.code import code
 from vlmscope.config import resolve
 from vlmscope.errors import VlmscopeError
 
-flow.expose(flow.ROOT)
+flow.expose(root)
 
 try:
     cfg = resolve(config, where="config.yaml and what was laid over it")
@@ -16,7 +17,6 @@ except VlmscopeError as error:
     raise WorkflowError(str(error))
 
 settings = flow.Settings(cfg)
-code = flow.code
 paths = layout.Paths(cfg)
 resources = flow.Resources(cfg.scale, {name: one.device for name, one in cfg.models.items()})
 cpu, gpu = resources.cpu, resources.gpu

@@ -35,7 +35,7 @@ rule data_draw:
 rule data_fetch:
     """Download a benchmark: resumed, checked, unpacked safely; stops with the place for files behind an account."""
     input:
-        os.path.join(flow.ROOT, "vlmscope", "datasets", "sources.toml"),
+        os.path.join(root, "vlmscope", "datasets", "sources.toml"),
     output:
         "results/data/{dataset}/raw.json",
     wildcard_constraints:
@@ -58,7 +58,7 @@ rule data_fetch:
 rule data_links:
     """Download a list of links and the pictures behind them until there are enough; what was found is frozen."""
     input:
-        os.path.join(flow.ROOT, "vlmscope", "datasets", "sources.toml"),
+        os.path.join(root, "vlmscope", "datasets", "sources.toml"),
     output:
         raw="results/data/{dataset}/raw.json",
         dead="results/data/{dataset}/dead_links.csv",

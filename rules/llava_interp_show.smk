@@ -6,7 +6,7 @@
 #           results/llava_interp/compare.html                           pages of all configured models side by side
 # SETTINGS  llava_interp.show, llava_interp.views, llava_interp.lens.threshold, llava_interp.answers, llava_interp.synonyms
 
-patch_templates = os.path.join(flow.ROOT, "vlmscope", "show", "templates", "{file}")
+patch_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 patch_parts = ["base.html", "page.css", "neurons.css", "patches.css", "page.js"]
 
 

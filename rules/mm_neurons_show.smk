@@ -7,7 +7,7 @@
 # SETTINGS  mm_neurons.show, mm_neurons.maps
 
 noun_parts = ["base.html", "picker.html", "page.css", "neurons.css", "nouns.css", "page.js", "nouns.js"]
-noun_templates = os.path.join(flow.ROOT, "vlmscope", "show", "templates", "{file}")
+noun_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 
 
 rule mm_neurons_look:

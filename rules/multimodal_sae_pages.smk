@@ -9,7 +9,7 @@
 from vlmscope.multimodal_sae import look_job
 
 sae_look, texts_read = look_job.Inputs(cfg), cfg.multimodal_sae.texts
-sae_templates = os.path.join(flow.ROOT, "vlmscope", "show", "templates", "{file}")
+sae_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 sae_parts = ["base.html", "page.css", "neurons.css", "latents.css", "page.js", "latents.js"]
 
 

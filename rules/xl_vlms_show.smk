@@ -10,7 +10,7 @@
 from vlmscope.xl_vlms.show_plan import Pages
 
 concept_pages = Pages(cfg)
-xl_templates = os.path.join(flow.ROOT, "vlmscope", "show", "templates", "{file}")
+xl_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 xl_parts = ["base.html", "page.css", "neurons.css", "nouns.css", "xl.css", "page.js", "nouns.js", "xl.js"]
 
 

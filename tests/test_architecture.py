@@ -19,7 +19,7 @@ ROWS = (
     # Deviation: `checks` asks `mmneuron.modules` which takes a method needs, so it stands above the systems.
     {"__main__"},
     # The report tells what was changed against the default, so it stands above the configuration.
-    {"workflow", "layout", "checks", "targets", "fetch", "config_files", "report"},
+    {"workflow", "code", "layout", "checks", "targets", "fetch", "config_files", "report"},
     # Typed settings. Methods take plain values, so the configuration stands above them and not below.
     {"config"},
     {"settings"},

@@ -1,8 +1,5 @@
-"""What rules ask for: settings as stable text, code digests, capture paths, resources. No engine inside."""
+"""What rules ask for: settings as stable text, resources. No engine inside."""
 
-import ast
-import functools
-import hashlib
 import os
 import re
 import sys
@@ -13,8 +10,6 @@ from typing import Any
 from vlmscope.config import Config, digest_ready, plain
 from vlmscope.errors import VlmscopeError
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = "vlmscope"
 NOTHING = "(?!)"
 
 # Snakemake hands a wildcards object; only attribute access is used.
@@ -80,85 +75,6 @@ class Settings:
 def fill(pattern: str, wildcards: Wildcards) -> str:
     """`models.{model}` -> `models.llava`."""
     return re.sub(r"\{(\w+)\}", lambda found: getattr(wildcards, found[1]), pattern)
-
-
-# ---- code digests ------------------------------------------------------------------------------------------------
-
-
-def code(script: str, *also: str, lookup: dict[str, dict[str, str]] | None = None) -> Callable[[Wildcards], str]:
-    """Digest of a script and of every project module it imports, however deep, as a function of the wildcards.
-
-    script   name of the file in scripts/, without .py
-    also     modules that the script finds by name at run time, e.g. `vlmscope.datasets.{kind:dataset}`:
-             the wildcard `dataset` goes through lookup["kind"]
-    """
-
-    def digest(wildcards: Wildcards) -> str:
-        return closure_digest(f"scripts/{script}.py", *(_named_module(one, wildcards, lookup or {}) for one in also))
-
-    return digest
-
-
-def _named_module(pattern: str, wildcards: Wildcards, lookup: dict[str, dict[str, str]]) -> str:
-    """Path of `vlmscope.datasets.{kind:dataset}` for this job."""
-    name = re.sub(r"\{(\w+):(\w+)\}", lambda found: lookup[found[1]][getattr(wildcards, found[2])], pattern)
-    return name.replace(".", "/") + ".py"
-
-
-@functools.cache
-def closure_digest(*entries: str) -> str:
-    """Hash over the entry files and the static closure of their imports; comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    for path in closure(*entries):
-        digest.update(path.encode() + b"\0" + _skeleton(path) + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def closure(*entries: str) -> list[str]:
-    """Project files reached from the entries by import statements, as sorted paths from the repository root."""
-    todo, seen = list(entries), set()
-    while todo:
-        path = todo.pop()
-        if path not in seen and (ROOT / path).is_file():
-            seen.add(path)
-            todo += imports(path)
-    return sorted(seen)
-
-
-@functools.cache
-def imports(path: str) -> tuple[str, ...]:
-    """Project files that one file imports directly."""
-    found: list[str] = []
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [file for name in node.names for file in _files(name.name)]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += _files(node.module)
-            found += [file for name in node.names for file in _files(f"{node.module}.{name.name}")]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{PACKAGE}."):
-            # A class named by its dotted path is loaded at run time; its module counts like an import.
-            found += _files(node.value) + _files(node.value.rpartition(".")[0])
-    return tuple(sorted(set(found)))
-
-
-def _files(module: str) -> list[str]:
-    """The file of a dotted name, and the packages above it."""
-    if module.split(".")[0] != PACKAGE:
-        return []
-    parts = module.split(".")
-    candidates = ["/".join(parts[:n]) + "/__init__.py" for n in range(1, len(parts) + 1)]
-    return [path for path in [*candidates, "/".join(parts) + ".py"] if (ROOT / path).is_file()]
-
-
-@functools.cache
-def _skeleton(path: str) -> bytes:
-    """Digest of a file's syntax tree without docstrings."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
 # ---- resources ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 import yaml
 from checkout import ALL, EVERYTHING, ROOT, SMALL, TABLE, Checkout, job_stats
@@ -175,3 +177,24 @@ def test_profiles_name_nothing_outside_of_the_checkout():
     for path in (ROOT / "profiles").rglob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"(^|[\s\"'=])(/|~/)\w", re.sub(r"#.*", "", text)), path
+
+
+# ---- the notebook ------------------------------------------------------------------------------------------------
+
+
+def outputs(notebook: nbformat.NotebookNode) -> str:
+    """What its cells printed and showed as text."""
+    shown = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    return "\n".join(one.get("text") or one.get("data", {}).get("text/plain", "") for one in shown)
+
+
+def test_the_tour_reads_what_is_there_and_says_how_the_rest_is_made(finished):
+    notebook = nbformat.read(finished.folder / "notebooks" / "tour.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "it is kept without its outputs"
+    place = {"metadata": {"path": str(finished.folder / "notebooks")}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=place).execute()
+    text = outputs(notebook)
+    accuracy = finished.read(TABLE).decode().splitlines()[1].split(",")[3]
+    assert accuracy in text and "<Figure" in text
+    assert "not made yet: snakemake results/xl_vlms/llava15/cox_table1.csv" in text
+    assert "table2.csv" not in text
