@@ -171,7 +171,8 @@ def _result(result: Result, prefix: str, label: str, paths: Mapping[str, str], k
 
 
 def _figure(path: str, alt: str, known: _Known) -> dict[str, Any]:
-    return {"path": path, "link": known.link(path), "alt": alt, "address": "", "width": figures.width(path)}
+    place = {"path": path, "link": known.link(path), "name": Path(path).name, "made": _provenance(path, known)}
+    return {**place, "alt": alt, "address": "", "width": figures.width(path)}
 
 
 def _read(path: str) -> pl.DataFrame:
