@@ -24,12 +24,10 @@ from torch import Tensor
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import parts
-from vlmscope.models.inputs import grids
+from vlmscope.models.inputs import SQUARES, grids
 from vlmscope.models.load import Loaded
 
 Grid = tuple[int, int]
-# Families whose first image tokens are the patches of the whole picture, row by row.
-SQUARES = ("llava", "llava_llama2", "llava_next", "llava_next_llama3", "llava_onevision", "llava_phi")
 QUERIES = ("instructblip", "mplug_owl2")
 MERGED = ("qwen2_vl", "qwen2_5_vl")
 KNOWN = (*SQUARES, *QUERIES, *MERGED, "gemma3")

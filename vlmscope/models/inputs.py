@@ -13,6 +13,9 @@ from vlmscope.models.load import Loaded
 
 NO_PICTURE = "no picture"
 
+# Families whose first image tokens are the patches of the whole picture, row by row.
+SQUARES = ("llava", "llava_llama2", "llava_next", "llava_next_llama3", "llava_onevision", "llava_phi")
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -97,7 +97,7 @@ def _states(loaded: Loaded, take: Take, batch: inputs.Batch, scope: Scope) -> li
     x = states.states(loaded, take, batch)
     wanted = places.positions("image", batch, loaded.family.image_token(loaded.config))
     if scope == "base":
-        wanted &= wanted.cumsum(1) <= loop.base_positions(loaded.config, wanted.shape[1])
+        wanted &= wanted.cumsum(1) <= loop.base_positions(loaded, wanted.shape[1])
     counts = every.sum(1).tolist()
     return [rows[mask.to(x.device)] for rows, mask in zip(x.split(counts), wanted[every].split(counts), strict=True)]
 
@@ -158,7 +158,7 @@ def several(
         for target, (site, weights) in wanted.items():
             coder = checkpoint.read(Path(weights).parent).to(loaded.device).requires_grad_(False)
             shape = {"latents": coder.config.latents, "k": coder.config.k}
-            shape |= {"base": loop.base_positions(loaded.config, 0), "dtype": own["dtype"]}
+            shape |= {"base": loop.base_positions(loaded, 0), "dtype": own["dtype"]}
             known = {**about, "site": site, "sae": files.digest(weights)}
             file = cache_files.published(target, Path(weights).parent.name, names, known, **shape)
             layer = states.take_of(loaded, site).layers[0]

@@ -55,7 +55,7 @@ def scopes(loaded: Loaded, batch: inputs.Batch) -> dict[str, Tensor]:
     """Kinds of positions, bool [sample, token]: all, all but the first, base view, further views, text, answer."""
     real = batch.inputs["attention_mask"].bool()
     image = real & (batch.inputs["input_ids"] == loaded.family.image_token(loaded.config))
-    base = image & (image.cumsum(1) <= base_positions(loaded.config, image.shape[1]))
+    base = image & (image.cumsum(1) <= base_positions(loaded, image.shape[1]))
     places = torch.arange(real.shape[1], device=real.device)
     starts = torch.tensor(batch.starts, device=real.device)[:, None]
     return {
@@ -68,11 +68,9 @@ def scopes(loaded: Loaded, batch: inputs.Batch) -> dict[str, Tensor]:
     }
 
 
-def base_positions(config: Any, most: int) -> int:
-    """Image positions of the first view; all of them in families whose views have no fixed size, or with queries."""
-    fixed = isinstance(getattr(config.vision_config, "image_size", None), int)
-    fixed &= not hasattr(config, "num_query_tokens")
-    return parts.patches(config) if fixed else most
+def base_positions(loaded: Loaded, most: int) -> int:
+    """Image positions of the first view; all of them in families whose pictures have no square one."""
+    return parts.patches(loaded.config) if loaded.family.name in inputs.SQUARES else most
 
 
 @torch.inference_mode()

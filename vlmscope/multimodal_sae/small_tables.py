@@ -43,7 +43,7 @@ MODELS = {
     "instructblip": ("InstructBLIP-7B", None, None, 28.01, 17.71),
 }
 # Why there is no IoU.
-QUERIES = "image tokens are no patches"
+QUERIES = "image tokens are no patches in rows and columns"
 
 ROW = {"model": pl.String, "layer": pl.Int64, "coder": pl.String, "explainer": pl.String, "fvu": pl.Float64}
 COUNTS = {"n_features": pl.Int64, "n_refused": pl.Int64}
