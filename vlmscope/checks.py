@@ -26,6 +26,7 @@ def check_plan(config: Config) -> None:
     _check_captions(config)
     _check_sets(config)
     _check_means(config)
+    _check_atlas(config)
     for name in config.run.mmneuron:
         family = config.models[name].family
         takes = [take.model_dump() for take in config.captures[config.mmneuron.capture].take]
@@ -48,6 +49,18 @@ def _check_sets(config: Config) -> None:
     for name, one in config.xl_vlms.sets.items():
         takes = [take.model_dump() for take in config.captures[one.capture].take]
         states.check(takes, one.model_dump(), name)
+
+
+def _check_atlas(config: Config) -> None:
+    """Every model that all five systems are to run on is one that mmneuron defines."""
+    for name in config.run.atlas:
+        if config.models[name].family not in modules.MODULES:
+            known = [key for key, one in config.models.items() if one.family in modules.MODULES]
+            raise VlmscopeError(
+                f"The atlas needs domain neurons of '{name}', which mmneuron does not define.",
+                where=f"run.atlas; models.{name}.family: {config.models[name].family}",
+                instead="one of: " + ", ".join(known),
+            )
 
 
 def _check_means(config: Config) -> None:

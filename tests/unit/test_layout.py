@@ -292,6 +292,13 @@ def test_a_capture_without_what_mm_neurons_reads_is_told_what_it_lacks():
     checks.check_plan(changed(captures__captions__take=takes, mm_neurons__rank__activations=["act_fn"]))
 
 
+def test_a_model_without_domain_neurons_has_no_atlas():
+    checks.check_plan(changed(run__atlas=[]))
+    with pytest.raises(VlmscopeError, match="domain neurons of 'molmo'") as caught:
+        checks.check_plan(changed(run__atlas=["llava15", "molmo"]))
+    assert caught.value.where.startswith("run.atlas") and "llava15" in caught.value.instead
+
+
 def test_captions_come_from_the_capture_that_is_named():
     paths = layout.Paths(changed(captures__captions__split="val"))
     assert paths.caption_index(names(model="blip")) == "results/captures/blip/captions/sbu/index.json"

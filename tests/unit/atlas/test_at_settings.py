@@ -1,0 +1,50 @@
+"""Settings of the atlas that do not hold together, and where its files are."""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from vlmscope import config
+from vlmscope.atlas.plan import Plan
+from vlmscope.errors import VlmscopeError
+
+
+def changed(**paths):
+    tree = copy.deepcopy(config.plain(config.default()))
+    for path, value in paths.items():
+        *above, last = path.split("__")
+        part = tree
+        for key in above:
+            part = part[key]
+        part[last] = value
+    return config.resolve(tree)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"run__atlas": ["blob"]}, "run.atlas names 'blob'"),
+        ({"atlas__sets": ["dog", "no"]}, "atlas.sets names 'no'"),
+        ({"atlas__sets": ["dog", "dog"]}, "different words"),
+        ({"atlas__sets": ["dog", "colors"]}, "'colors-test', which xl_vlms.sets does not have"),
+        ({"atlas__sets": ["dog"]}, "atlas.sets"),
+        ({"multimodal_sae__site": "mlp_out[1]"}, "must be resid_post"),
+        ({"atlas__steer__strengths": [1.0, 0.1, 3.0]}, "must rise"),
+        ({"atlas__steer__strengths": [0.0, 0.1, 3.0]}, "must rise"),
+        ({"atlas__steer__kl": 0}, "atlas.steer.kl"),
+    ],
+)
+def test_what_does_not_hold_together_is_named(change, words):
+    with pytest.raises(VlmscopeError, match=words):
+        changed(**change)
+
+
+def test_files_of_words_stand_in_the_order_of_the_sets():
+    plan, own = Plan(changed(atlas__sets=["person", "bird", "cat"])), SimpleNamespace(model="m")
+    assert json.loads(plan.words(own)) == {"person": "person", "bird": "bird", "cat": "cat"}
+    assert plan.train(own)[1] == "results/xl_vlms/m/vectors/bird.h5"
+    assert plan.test(own)[0] == "results/xl_vlms/m/vectors/person-test.h5"
+    # Birds are in no dictionary.
+    assert plan.concepts(own) == [f"results/xl_vlms/m/dictionaries/{name}.h5" for name in ("person", "cat")]
