@@ -50,6 +50,7 @@ def test_known_targets_pass(target):
         ("results/captures/llava/domain_counts/med2/index.json", "dataset 'med2'"),
         ("results/data/lava/val.parquet", "dataset 'lava'"),
         ("results/xl_vlms/lava/vectors/dog.h5", "model 'lava'"),
+        ("results/atlas/lava/index.html", "model 'lava'"),
         ("results/xl_vlms/llava15/vectors/wolf.h5", "set 'wolf'"),
         ("results/xl_vlms/llava15/released/features/wolf.pth", "set 'wolf'"),
         ("results/mmneuron/llava/answers/coco/none.parquet", "domain 'coco'"),

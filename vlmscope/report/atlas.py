@@ -3,7 +3,7 @@
 import polars as pl
 
 from vlmscope.report.finding import Finding, Measure, Tables, measured, number, pick
-from vlmscope.report.result import Result, System
+from vlmscope.report.result import Page, Result, System
 
 
 def both(tables: Tables) -> Finding | None:
@@ -43,6 +43,45 @@ def depth(tables: Tables) -> Finding | None:
     return Finding(f"Half of the way above its control, in blocks that have run: {told}.")
 
 
+def destroyed(tables: Tables) -> Finding | None:
+    """What a word's direction loses with the object, beside as many other tokens, where the question is answered."""
+    frame = tables("destroyed.csv").filter(word="all", name="all", place="last", condition="object")
+    deepest = frame.filter(kind="concept", belongs="own").sort("depth", descending=True)
+    if not len(deepest):
+        return None
+    own, other = deepest.row(0, named=True), pick(frame, kind="concept", belongs="other", depth=deepest["depth"][0])
+    controls = [Measure("as many other tokens", own["control"])]
+    if other is not None:
+        controls.append(measured(other, "other words", "change", "change"))
+    return Finding(
+        f"Where the question is answered, states lie {number(own['clean'])} of the way to those that wrote the word, "
+        f"and {number(own['clean'] + own['change'])} when the object's tokens are replaced.",
+        measured(own, "change along the word's direction", "change", "change"),
+        tuple(controls),
+        n=f"{own['n']} pictures",
+        expected="below",
+    )
+
+
+def steering(tables: Tables) -> Finding | None:
+    """The way to steer that gains most above random directions at equal effect."""
+    frame = tables("steering.csv").filter(pl.col("word") == "all", pl.col("beyond").is_not_null())
+    if not len(frame):
+        return None
+    best = frame.sort("beyond", descending=True).row(0, named=True)
+    order = ", ".join(
+        f"{row['method']} {number(row['gain'])}" for row in frame.sort("gain", descending=True).to_dicts()
+    )
+    return Finding(
+        f"At strengths that disturb the next token equally, the word gains (nats): {order}; most above random: "
+        f"{best['method']}, which costs answers about other objects {number(best['loss'])} nats.",
+        measured(best, f"{best['method']} above {best['control']}", "beyond", "beyond"),
+        (Measure("no difference", 0.0, 0.0, 0.0),),
+        unit="nats",
+        n=f"{best['n']} held-out pictures",
+    )
+
+
 SYSTEM = System(
     "atlas",
     "Atlas",
@@ -74,6 +113,24 @@ SYSTEM = System(
             ("depth",),
             depth,
         ),
+        Result(
+            "destroyed.csv",
+            "What goes with an object",
+            "Directions, latents and neurons without the object's tokens, or blind for them, beside other tokens.",
+            "kind belongs word name depth place condition clean change:change control difference:difference p n",
+            (),
+            destroyed,
+            key=True,
+        ),
+        Result(
+            "steering.csv",
+            "Ways to steer, at equal effect",
+            "What the word gains and what answers about other objects lose, on held-out pictures that do not show it.",
+            "word method n strength kl_typical gain:gain loss:loss says right right_clean beyond:beyond control p",
+            ("steering",),
+            steering,
+            key=True,
+        ),
     ),
-    (),
+    (Page("index.html", "Words through all systems"),),
 )

@@ -208,6 +208,34 @@ def test_an_overlap_within_that_of_random_sets_is_not_told_apart():
     assert finding.verdict(found).words == "not told apart from chance"
 
 
+def test_what_goes_with_an_object_stands_beside_other_tokens_and_other_words():
+    place = {"word": "all", "name": "all", "place": "last", "condition": "object", "kind": "concept", "n": 9}
+    row = place | {
+        "belongs": "own",
+        "clean": 0.9,
+        "change": -0.7,
+        "change_low": -0.8,
+        "change_high": -0.6,
+        "control": 0.0,
+    }
+    other = row | {"belongs": "other", "change": 0.2, "change_low": 0.1, "change_high": 0.3}
+    rows = [row | {"depth": 3}, other | {"depth": 3}, row | {"depth": 1, "change": 0.0}]
+    found = atlas.destroyed(of(destroyed=pl.DataFrame(rows)))
+    assert found.own.value == -0.7 and [one.value for one in found.controls] == [0.0, 0.2]
+    assert "0.9 of the way" in found.says and "0.2 when" in found.says
+    assert atlas.destroyed(of(destroyed=pl.DataFrame(rows).filter(kind="latent"))) is None
+
+
+def test_ways_to_steer_are_told_by_their_gain_above_random_ones():
+    numbers = {"word": "all", "n": 34, "loss": 0.1, "control": "random", "beyond_low": 1.0, "beyond_high": 3.0}
+    ways = {"concept": (5.0, 2.0), "latent": (6.0, 1.0), "random": (4.0, None)}
+    rows = [numbers | {"method": name, "gain": gain, "beyond": more} for name, (gain, more) in ways.items()]
+    found = atlas.steering(of(steering=pl.DataFrame(rows)))
+    assert "latent 6, concept 5;" in found.says and "concept, which costs" in found.says
+    assert (found.own.value, finding.verdict(found).kind) == (2.0, "clear")
+    assert atlas.steering(of(steering=pl.DataFrame(rows).filter(method="random"))) is None
+
+
 def test_a_table_without_the_row_in_question_says_nothing():
     assert mmneuron.effects(of(effects=EFFECTS.filter(kind="random"))) is None
     assert llava_interp.blocked(of(knockout=KNOCKOUT.filter(source="all"))) is None
