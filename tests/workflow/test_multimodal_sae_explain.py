@@ -108,3 +108,31 @@ def test_pages_are_made_of_what_is_there(made):
 )
 def test_a_change_of_pages_makes_anew_what_it_touches(made, change, jobs):
     assert set(made.planned(change, PAGES)) == set(jobs)
+
+
+BEYOND = tuple(f"{HOME}/beyond/{name}.csv" for name in ("stability", "duplicates", "families", "concepts"))
+
+
+@pytest.fixture(scope="module")
+def beyond(made):
+    made.run(*BEYOND, "--cores", "1")
+    return made
+
+
+@pytest.mark.slow
+def test_what_lies_beyond_holds_together(beyond):
+    pairs = {(row["left"], row["right"]) for row in rows(beyond, "beyond/stability.csv")}
+    assert {("seed 0", "seed 1"), ("seed 0", "untrained"), ("seed 0", "random"), ("seed 0", "pca")} <= pairs
+    assert {row["coder"] for row in rows(beyond, "beyond/duplicates.csv")} == {"trained", "untrained"}
+    assert len(rows(beyond, "beyond/map.csv")) == 64
+    # Neither domain neurons nor their counts were asked for.
+    assert not rows(beyond, "beyond/neurons.csv") and not (beyond.folder / "results/mmneuron").exists()
+    assert beyond.read(f"{HOME}/beyond/map.svg").startswith(b"<?xml")
+
+
+@pytest.mark.slow
+def test_changes_beyond_make_anew_what_they_touch(beyond):
+    one, other = "families.families=5", "absorption.share=0.5"
+    change = "; ".join(f"multimodal_sae.beyond.{text}" for text in (one, other, "stability.seeds=[2]"))
+    jobs = {"families", "duplicates", "retrain", "stability"}
+    assert set(beyond.planned(change, BEYOND)) == {f"multimodal_sae_{name}" for name in jobs}

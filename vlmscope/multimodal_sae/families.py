@@ -135,31 +135,31 @@ def neighbours_kept(rows: np.ndarray, places: np.ndarray) -> float:
 def tables(
     rows: np.ndarray, held: Patches, own: Mapping[str, Any], draws: int, seed: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Tables `FAMILIES` and `MAP`.
+    """Tables `FAMILIES` and `MAP`, of the latents that fire most.
 
     rows   decoder rows of length 1, [F, d]
     own    multimodal_sae.beyond.families
     """
     active = held.coders["trained"]
-    labels = groups(rows, own["families"], own["neighbours"])
-    words, iou = words_of(active, held, own["least_iou"])
     shown = np.sort(np.argsort(-active.fired, kind="stable")[: own["mapped"]])
-    places = placed(rows[shown], own["perplexity"], seed)
+    every, iou = words_of(active, held, own["least_iou"])
+    rows, words = rows[shown], [every[latent] for latent in shown]
+    labels, places = groups(rows, own["families"], own["neighbours"]), placed(rows, own["perplexity"], seed)
     found = [{"measure": "silhouette", "latents": len(rows), **_silhouettes(rows, labels, own, seed)}]
     found += _words(labels, words, held.words, draws, seed)
-    near = {"value": neighbours_kept(rows[shown], places), "chance": min(1.0, NEAR / max(1, len(shown) - 1))}
-    found.append({"measure": "map_neighbours", "latents": len(shown), **near})
-    count = int(labels.max()) + 1
+    near = {"value": neighbours_kept(rows, places), "chance": min(1.0, NEAR / max(1, len(rows) - 1))}
+    found.append({"measure": "map_neighbours", "latents": len(rows), **near})
     columns = {
         "latent": shown,
-        "family": labels[shown],
+        "family": labels,
         "x": places[:, 0],
         "y": places[:, 1],
         "fired": active.fired[shown],
-        "kind": [held.words.get(words[latent], "") for latent in shown],
-        "word": [words[latent] for latent in shown],
+        "kind": [held.words.get(word, "") for word in words],
+        "word": words,
         "iou_reference": iou[shown],
     }
+    count = int(labels.max()) + 1
     summary = pl.DataFrame([{**row, "families": count} for row in found], schema=FAMILIES)
     return summary, pl.DataFrame(columns, schema=MAP)
 

@@ -47,7 +47,7 @@ class Families(Section):
     families: int = Field(40, ge=2, description="groups")
     neighbours: int = Field(10, ge=1, description="nearest latents of each that may join its group")
     least_iou: Share = Field(0.05, description="IoU below which a latent stands for no word")
-    mapped: int = Field(20_000, ge=10, description="most latents on the map, those that fire most")
+    mapped: int = Field(20_000, ge=10, description="most latents that are grouped and mapped, those that fire most")
     perplexity: float = Field(30.0, gt=0, description="neighbours that count on the map (t-SNE)")
 
 
