@@ -3,6 +3,7 @@
 Notation: T tokens, F latents, d units, k latents per token.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,9 @@ from torch.nn.functional import embedding_bag
 
 # Numbers that are gathered at a time: what a CPU's cache holds, what keeps a GPU busy.
 GATHERED = {"cpu": 1 << 19, "cuda": 1 << 26}
+# Numbers from which on a CPU gathers none. Sums are then made in another order; the embedded scale, where neither way
+# costs much, keeps the one that its measured numbers come from.
+SAMPLED = 1 << 21
 # Numbers of pre-activations that are there at a time.
 DENSE = 1 << 26
 
@@ -60,10 +64,31 @@ def weighted(index: Tensor, weight: Tensor, table: Tensor) -> Tensor:
 
 def dots(index: Tensor, rows: Tensor, table: Tensor) -> Tensor:
     """Per token the products of its row with its latents' rows: [T, k] of [T, k], [T, d] and [F, d]."""
+    many = index.numel() * rows.shape[1] >= SAMPLED
+    return (_sampled if many and rows.device.type == "cpu" else _gathered)(index, rows, table)
+
+
+def _gathered(index: Tensor, rows: Tensor, table: Tensor) -> Tensor:
+    """Latents' rows are copied side by side, a part of the tokens at a time."""
     room = GATHERED.get(rows.device.type, GATHERED["cuda"])
     step = max(1, room // max(1, index.shape[1] * rows.shape[1]))
     parts = zip(index.split(step), rows.split(step), strict=True)
     return torch.cat([torch.bmm(table[some], row[:, :, None]).squeeze(2) for some, row in parts])
+
+
+def _sampled(index: Tensor, rows: Tensor, table: Tensor) -> Tensor:
+    """The same as entries of a sparse matrix: no row is copied, which on a CPU costs most."""
+    tokens, k = index.shape
+    # Rows of a sparse matrix have their columns in order.
+    columns, order = index.sort(1)
+    starts = torch.arange(0, tokens * k + 1, k)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        wanted = torch.sparse_csr_tensor(
+            starts, columns.flatten(), rows.new_zeros(tokens * k), (tokens, len(table)), check_invariants=False
+        )
+    found = torch.sparse.sampled_addmm(wanted, rows, table.T, beta=0.0).values().view(tokens, k)
+    return torch.empty_like(found).scatter_(1, order, found)
 
 
 class _Encode(torch.autograd.Function):

@@ -89,13 +89,23 @@ def test_parts_of_a_batch_give_what_the_batch_gives(monkeypatch):
     coder, x = coder_of("topk"), states()
     whole = coder.encode(x)
     monkeypatch.setattr(sparse, "DENSE", 7 * 48)
-    monkeypatch.setitem(sparse.GATHERED, "cpu", 100)
     parts = coder.encode(x)
     order, other = whole.indices.argsort(1), parts.indices.argsort(1)
     assert torch.equal(whole.indices.gather(1, order), parts.indices.gather(1, other))
     torch.testing.assert_close(
         whole.acts.detach().gather(1, order), parts.acts.detach().gather(1, other), rtol=1e-5, atol=1e-6
     )
+
+
+def test_products_of_chosen_rows_are_the_same_either_way(monkeypatch):
+    drawn = torch.Generator().manual_seed(0)
+    rows, table = (torch.randn(count, 6, generator=drawn) for count in (40, 48))
+    index = torch.stack([torch.randperm(48, generator=drawn)[:5] for _ in range(40)])
+    wanted = (rows @ table.T).gather(1, index)
+    monkeypatch.setitem(sparse.GATHERED, "cpu", 100)
+    for least in (0, 1 << 21):
+        monkeypatch.setattr(sparse, "SAMPLED", least)
+        torch.testing.assert_close(sparse.dots(index, rows, table), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_permuted_latents_give_the_same_reconstruction():
