@@ -80,6 +80,7 @@ rule multimodal_sae_features:
         texts=sae_look.texts,
         tokens=sae_look.tokens,
         explanations=sae_look.explanations,
+        text_names=sae_look.text_names,
         steering=sae_look.steering,
         effects=sae_look.effects,
         attribution=sae_look.attribution,
@@ -133,6 +134,7 @@ rule multimodal_sae_text_view:
         texts="results/multimodal_sae/{model}/texts.h5",
         tokens="results/multimodal_sae/{model}/texts.parquet",
         explanations=sae_look.explanations,
+        text_names=sae_look.text_names,
         templates=expand(sae_templates, file=["text_view.html", "text_view.js", "picker.html", *sae_parts]),
     output:
         page=report(

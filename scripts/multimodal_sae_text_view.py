@@ -9,6 +9,7 @@ with logged(snakemake.log[0]):
         texts=snakemake.input.texts,
         tokens=snakemake.input.tokens,
         explanations=snakemake.input.explanations,
+        text_names=snakemake.input.text_names,
         **settings(snakemake.params.settings),
     )
     latent_pages.save("text_view", page, target=snakemake.output.page, **settings(snakemake.params.look))

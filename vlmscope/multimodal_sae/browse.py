@@ -27,7 +27,7 @@ from vlmscope.multimodal_sae import (
 from vlmscope.multimodal_sae.cache_files import Cache
 from vlmscope.multimodal_sae.look import Firing, Partners
 from vlmscope.multimodal_sae.look_parts import Row, Rows, Texts
-from vlmscope.multimodal_sae.schemas import DIRECTIONS, SCORED, STEERING, TOKENS
+from vlmscope.multimodal_sae.schemas import DIRECTIONS, SCORED, STEERING, TEXT_SCORED, TOKENS
 from vlmscope.raw import read_manifest
 from vlmscope.session import progress
 from vlmscope.store import tables
@@ -62,6 +62,7 @@ class Known:
     effects: pl.DataFrame
     shares: Rows
     texts: Texts | None
+    text_names: Rows
 
     def best(self, latent: int) -> str:
         """The best name, nothing where there is none."""
@@ -115,6 +116,7 @@ class Browser:
             "nearest": self._linked(look_parts.words(words, "nearest")),
             "together": self._linked([list(one) for one in self._partners(latent)]),
             "windows": self._windows(latent),
+            "text_names": look_parts.text_names(self.known.text_names.of(latent)),
             "shares": look_parts.shares(self.known.shares.of(latent)),
             **self._steering(latent),
         }
@@ -220,7 +222,7 @@ def from_files(stack: ExitStack, read: Any, told: Mapping[str, Any]) -> Browser:
     """The browser of some files, which stay open as long as the stack.
 
     read   cache, directions; raws, samples: manifests and sample tables of the cache; texts, tokens, explanations,
-           steering, effects, attribution: one file each, or none
+           text_names, steering, effects, attribution: one file each, or none
     told   multimodal_sae.show
     """
     opened = stack.enter_context(cache_files.opened(read.cache))
@@ -246,6 +248,7 @@ def known(stack: ExitStack, read: Any) -> Known:
         effects=_read(read.effects, steer_tables.EFFECTS),
         shares=Rows(_read(read.attribution, attribution_tables.ATTRIBUTION), "feature"),
         texts=read_texts(stack, read.texts[0], read.tokens[0]) if read.texts else None,
+        text_names=Rows(_read(read.text_names, TEXT_SCORED).filter(pl.col("coder") == TRAINED), "latent"),
     )
 
 

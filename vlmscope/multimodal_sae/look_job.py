@@ -29,6 +29,10 @@ class Inputs:
         """Shares in answers."""
         return self._of("attribution", wildcards, "attribution.parquet")
 
+    def text_names(self, wildcards: Wildcards) -> list[str]:
+        """Names by texts with their ratings."""
+        return self._of("text_names", wildcards, "texts/explanations.csv")
+
     def texts(self, wildcards: Wildcards) -> list[str]:
         """Cached texts."""
         return self._of("texts", wildcards, "texts.h5")

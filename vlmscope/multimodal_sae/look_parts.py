@@ -60,6 +60,13 @@ def names(frame: pl.DataFrame) -> list[Row]:
     return found
 
 
+def text_names(frame: pl.DataFrame) -> list[Row]:
+    """Names of a latent by the texts that excite it, `schemas.TEXT_SCORED`."""
+    kept = ["explainer", "explanation", "refined", "rubric", "rubric_shuffled", "rated"]
+    rows = frame.with_columns(pl.col("explanation", "refined").fill_null("")).select(kept).to_dicts()
+    return [row | {"refused": explain_text.refused(row["refined"])} for row in rows]
+
+
 def best(told: Iterable[Row]) -> Row | None:
     """The name that agrees best with the regions of held-out pictures; None where nobody found one."""
     given = [one for one in told if not one["refused"]]

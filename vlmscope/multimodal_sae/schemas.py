@@ -54,3 +54,17 @@ DIRECTIONS = {
     "token": pl.String,
     "value": pl.Float64,
 }
+# Names by texts with their ratings: a row per autoencoder, explainer and latent.
+TEXT_SCORED = {
+    "coder": pl.String,
+    "explainer": pl.String,
+    "latent": pl.Int64,
+    "explanation": pl.String,
+    "refined": pl.String,
+    "density": pl.Float64,
+    "rubric": pl.Float64,
+    "rubric_shuffled": pl.Float64,
+    "rated": pl.Int64,
+    "unclear": pl.Int64,
+    "promoted": pl.String,
+}

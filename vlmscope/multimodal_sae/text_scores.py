@@ -14,6 +14,7 @@ import polars as pl
 
 from vlmscope.multimodal_sae import cache_files, explain_text, text_names, text_prompts
 from vlmscope.multimodal_sae.explain import Talker
+from vlmscope.multimodal_sae.schemas import TEXT_SCORED as SCORED
 from vlmscope.multimodal_sae.score import shuffled
 from vlmscope.multimodal_sae.text_pieces import HELD_OUT, Pieces, Read
 from vlmscope.session import progress
@@ -23,19 +24,6 @@ from vlmscope.store import tables as stored
 # Texts per request, as released.
 TOGETHER = 5
 MATCH = "match"
-SCORED = {
-    "coder": pl.String,
-    "explainer": pl.String,
-    "latent": pl.Int64,
-    "explanation": pl.String,
-    "refined": pl.String,
-    "density": pl.Float64,
-    "rubric": pl.Float64,
-    "rubric_shuffled": pl.Float64,
-    "rated": pl.Int64,
-    "unclear": pl.Int64,
-    "promoted": pl.String,
-}
 RUBRIC = {
     "coder": pl.String,
     "explainer": pl.String,

@@ -1,6 +1,6 @@
 """The text view: tokens of texts, colored by how strongly a latent fires at them (multimodal_sae.md 2.11)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,14 +9,16 @@ import polars as pl
 
 from vlmscope.multimodal_sae import browse, look_parts
 from vlmscope.multimodal_sae.look_parts import Row, Rows, Texts
-from vlmscope.multimodal_sae.schemas import SCORED
+from vlmscope.multimodal_sae.schemas import SCORED, TEXT_SCORED
 from vlmscope.store import tables
 
+Names = Mapping[int, list[Row]]
 
-def page(texts: Texts, names: dict[int, list[Row]], most: int, limit: int) -> Row:
+
+def page(texts: Texts, names: Names, said: Names, most: int, limit: int) -> Row:
     """What the page holds: tokens of the first texts, and latents: those with a name, then those that fire most often.
 
-    names   of latents, by every explainer
+    names   of latents by pictures, from every explainer; said: by texts
     most    texts
     limit   latents; 0 for all that fire in these texts or have a name
     """
@@ -24,11 +26,11 @@ def page(texts: Texts, names: dict[int, list[Row]], most: int, limit: int) -> Ro
     kept = texts.where[:, 0] < len(shown)
     found, counts = np.unique(texts.where[kept, 2], return_counts=True)
     order = found[np.argsort(-counts, kind="stable")].tolist()
-    latents = sorted(list(dict.fromkeys([*sorted(names), *order]))[: limit or None])
+    latents = sorted(list(dict.fromkeys([*sorted({*names, *said}), *order]))[: limit or None])
     kept &= np.isin(texts.where[:, 2], latents)
     where, value = texts.where[kept], texts.value[kept]
     starts = np.cumsum([0, *(len(texts.tokens[name]) for name in shown)])
-    told = [{"latent": latent, **_caption(names.get(latent, []))} for latent in latents]
+    told = [{"latent": one, **_caption(names.get(one, [])), "said": said.get(one, [])} for one in latents]
     return {
         "texts": [{"name": name, "tokens": texts.tokens[name]} for name in shown],
         "latents": told,
@@ -46,11 +48,17 @@ def _caption(rows: Sequence[Row]) -> Row:
     return {key: found[key] if found else "" for key in keys}
 
 
-def from_files(*, texts: str, tokens: str, explanations: Sequence[str], most: int, limit: int) -> Row:
-    """The page of a cache of texts; `explanations` is empty where latents have no names."""
-    frames = [tables.read(path, SCORED) for path in explanations]
-    named = pl.concat([pl.DataFrame(schema=SCORED), *frames]).filter(pl.col("coder") == browse.TRAINED)
-    scored = Rows(named, "latent")
-    names: dict[int, list[Any]] = {latent: look_parts.names(scored.of(latent)) for latent in scored.latents}
+def from_files(
+    *, texts: str, tokens: str, explanations: Sequence[str], text_names: Sequence[str], most: int, limit: int
+) -> Row:
+    """The page of a cache of texts; `explanations` and `text_names` are empty where latents have no names."""
+    names, said = Rows(_trained(explanations, SCORED), "latent"), Rows(_trained(text_names, TEXT_SCORED), "latent")
+    by_pictures = {latent: look_parts.names(names.of(latent)) for latent in names.latents}
+    by_texts = {latent: look_parts.text_names(said.of(latent)) for latent in said.latents}
     with ExitStack() as stack:
-        return page(browse.read_texts(stack, texts, tokens), names, most, limit)
+        return page(browse.read_texts(stack, texts, tokens), by_pictures, by_texts, most, limit)
+
+
+def _trained(paths: Sequence[str], schema: Mapping[str, Any]) -> pl.DataFrame:
+    frames = [tables.read(path, schema) for path in paths]
+    return pl.concat([pl.DataFrame(schema=dict(schema)), *frames]).filter(pl.col("coder") == browse.TRAINED)

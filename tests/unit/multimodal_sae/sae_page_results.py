@@ -77,6 +77,13 @@ def answer(feature, kind, value, category, steered):
     }
 
 
+RATED = [
+    {"coder": coder, "explainer": "oracle", "latent": latent, "explanation": name, "refined": name, "density": 0.1}
+    | {"rubric": rubric, "rubric_shuffled": 0.5, "rated": 3, "unclear": 0, "promoted": "[]"}
+    for coder, latent, name, rubric in (
+        *(("trained", 2, HOSTILE, 2.5), ("trained", 6, REFUSED, None), ("untrained", 2, "nobody", 3.0)),
+    )
+]
 STEERED = [
     answer(2, "found", 50.0, "same", "a cat"),
     answer(2, "found", 50.0, "names", f"a red {HOSTILE}"),
@@ -131,6 +138,7 @@ def make(home):
         "tokens": ("texts.parquet", pl.DataFrame(tokens, schema=schemas.TOKENS, orient="row"), schemas.TOKENS),
         "directions": ("directions.parquet", DIRECTIONS, schemas.DIRECTIONS),
         "explanations": ("explanations.csv", SCORES, schemas.SCORED),
+        "text_names": ("text_explanations.csv", RATED, schemas.TEXT_SCORED),
         "steering": ("steering.csv", STEERED, schemas.STEERING),
         "effects": ("steer_effects.csv", EFFECTS, steer_tables.EFFECTS),
         "attribution": ("attribution.parquet", SHARES, attribution_tables.ATTRIBUTION),

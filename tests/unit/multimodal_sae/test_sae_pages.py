@@ -21,7 +21,8 @@ from vlmscope.show import latent_pages
 from vlmscope.show.xl_pages import legible
 from vlmscope.store import tables
 
-NOTHING = {key: [] for key in ("texts", "tokens", "explanations", "steering", "effects", "attribution")}
+PARTS = ("texts", "tokens", "explanations", "text_names", "steering", "effects", "attribution")
+NOTHING = {key: [] for key in PARTS}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,12 @@ def folder(browser, tmp_path_factory):
 @pytest.fixture(scope="module")
 def text_page(results, tmp_path_factory):
     page = text_view.from_files(
-        texts=results.texts[0], tokens=results.tokens[0], explanations=results.explanations, most=9, limit=0
+        texts=results.texts[0],
+        tokens=results.tokens[0],
+        explanations=results.explanations,
+        text_names=results.text_names,
+        most=9,
+        limit=0,
     )
     target = tmp_path_factory.mktemp("texts") / "text_view.html"
     latent_pages.save("text_view", page, HOSTILE, "tiny", target)
@@ -100,6 +106,7 @@ def test_a_page_tells_what_every_result_knows(browser):
     assert told["examples"][0]["map"].tolist() == [0] * 5 + [255] * 2 + [0] * 2
     assert [one["region"] for one in told["examples"]] == [False, False, True]
     assert told["tokens"]["promoted"] == [[" red", 2.5], [HOSTILE, 0.25]]
+    assert [(one["refined"], one["rubric"]) for one in told["text_names"]] == [(HOSTILE, 2.5)]
     assert told["typical"] == {"promoted": 2.5, "suppressed": -0.75, "nearest": 0.9}
     assert told["nearest"] == [[3, 0.9, "", True], [11, 0.1, "silence", True]]
     assert told["windows"] == [
@@ -157,19 +164,20 @@ def test_a_map_is_zero_only_where_the_latent_is_silent():
 def test_the_text_view_holds_all_entries_and_silent_latents_with_a_name(text_page):
     told, dense = data_of(text_page), np.concatenate(sae_page_results.text_values())
     ptr, place, value = (decoded(told[key]) for key in ("ptr", "place", "value"))
-    assert [one["latent"] for one in told["latents"]] == [0, 2, 5, 7, 11]
+    assert [one["latent"] for one in told["latents"]] == [0, 2, 5, 6, 7, 11]
     for number, one in enumerate(told["latents"]):
         part = slice(ptr[number], ptr[number + 1])
         assert dict(zip(place[part], value[part], strict=True)) == {
             row: dense[row, one["latent"]] for row in np.flatnonzero(dense[:, one["latent"]])
         }
     assert told["latents"][0]["refined"] == "", "a refusal is no name"
+    assert [len(one["said"]) for one in told["latents"]] == [0, 1, 0, 1, 0, 0]
 
 
 def test_the_text_view_shows_named_latents_before_others(results):
     with ExitStack() as stack:
         texts = browse.read_texts(stack, results.texts[0], results.tokens[0])
-    page = text_view.page(texts, {5: []}, 1, 2)
+    page = text_view.page(texts, {5: []}, {}, 1, 2)
     assert [one["latent"] for one in page["latents"]] == [2, 5] and len(page["texts"]) == 1
     assert page["place"].tolist() == [2] and page["ptr"].tolist() == [0, 1, 1]
 
@@ -319,7 +327,7 @@ def test_a_page_of_a_latent_shows_pictures_in_three_ways(folder, tmp_path):
       press("m"); say(view, all("#pictures canvas").length); press("m"); say(view);
       say(at("name").textContent, all("#names .card").length, all("#near a").map((one) => one.getAttribute("href")));
       const textsOf = (query) => all(query).map((one) => one.textContent);
-      say(textsOf("#pieces .fires"), textsOf("#answers mark").slice(0, 2));
+      say(textsOf("#said p")); say(textsOf("#pieces .fires"), textsOf("#answers mark").slice(0, 2));
       say(all("main > section").filter((one) => one.hidden).length, all("script").length, all("img[onerror]").length);
     """, at="#view=nonsense")  # fmt: skip
     assert told[:3] == ["dark", 24, 224] and told[3] <= 14 and told[4], "dark where it is silent, as for the explainer"
@@ -327,8 +335,9 @@ def test_a_page_of_a_latent_shows_pictures_in_three_ways(folder, tmp_path):
     assert told[10:13] == ["raw", 0, "dark"]
     assert told[13:15] == [f"2 \u00b7 {legible(HOSTILE)}", 2]
     assert told[15] == ["latent-3.html", "latent-11.html", "latent-3.html", "latent-0.html"]
-    assert told[16:18] == [[" red", " red"], ["red", "</script><script>alert(1)</script><img"]]
-    assert told[18:] == [0, 3, 0]
+    assert told[16] == [f"{legible(HOSTILE)} oracle, by texts rated 2.5 of 3, another\u2019s name 0.5"]
+    assert told[17:19] == [[" red", " red"], ["red", "</script><script>alert(1)</script><img"]]
+    assert told[19:] == [0, 3, 0]
 
 
 @needs_browser
@@ -380,7 +389,7 @@ def test_tokens_are_colored_and_silence_is_no_color(text_page, tmp_path):
     assert told[2] == [] and "Latent 11: silence" in told[3] and "Silent at every token of these 2 texts." in told[3]
     assert told[4] == [[""] * 4, [""] * 6] and "NaN" not in json.dumps(told)
     assert told[5] == "text-0" + "".join(legible(TEXTS["text-0"])) and told[6] == 3
-    assert told[7] == "1 of 5 latents"
+    assert told[7] == "1 of 6 latents"
 
 
 def test_a_cache_of_silence_makes_an_overview_of_nothing(results, tmp_path):

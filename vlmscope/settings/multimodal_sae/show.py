@@ -10,9 +10,10 @@ from vlmscope.settings.base import Name, Section
 class Show(Section):
     """Pages to look at latents."""
 
-    parts: list[Literal["names", "steering", "attribution", "texts"]] = Field(
+    parts: list[Literal["names", "steering", "attribution", "texts", "text_names"]] = Field(
         ["names", "steering", "attribution", "texts"],
-        description="results beside pictures and words that pages show; those left out are not made for them",
+        description="results that pages show beside pictures and words; those left out are not made for them; "
+        "text_names are those of explain_texts",
     )
     latents: int = Field(
         0,

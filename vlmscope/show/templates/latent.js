@@ -92,7 +92,8 @@ function words() {
 }
 
 function texts() {
-  at("texts").hidden = data.windows === null;
+  at("texts").hidden = data.windows === null && !data.text_names.length;
+  at("said").append(...data.text_names.map(rated));
   if (data.windows === null) return;
   const most = Math.max(0, ...data.windows.flatMap((one) => one.values));
   at("pieces").replaceChildren(...data.windows.map((one) => piece(one.tokens, one.values, most, one.text)));

@@ -69,5 +69,13 @@ function head(titles, styles = []) {
   return row;
 }
 
+// A name by texts with its mean rating, 0 to 3, beside that of another latent's name.
+function rated(one) {
+  const node = made("p"), other = one.rubric_shuffled;
+  node.append(made("b", one.refused ? "no name found" : one.refined), " ", made("span", `${one.explainer}, by texts`, "tag"));
+  if (one.rubric !== null) node.append(made("span", ` rated ${number(one.rubric)} of 3${other === null ? "" : `, another\u2019s name ${number(other)}`}`, "faint"));
+  return node;
+}
+
 // A token as it can be seen: a blank in front as a dot.
 const dotted = (text) => word(text).replace(/^ /, "\u00b7");

@@ -23,7 +23,8 @@ function draw(one) {
   const values = valuesOf(one), highest = values.map((own) => Math.max(0, ...own)), most = Math.max(0, ...highest);
   const order = data.texts.map((_, k) => k).filter((k) => highest[k] > 0 || at("quiet").checked).sort((a, b) => highest[b] - highest[a] || a - b);
   const parts = [made("h2", `Latent ${one.latent}${one.refined ? `: ${one.refined}` : ""}`)];
-  parts.push(made("p", one.refined ? `${one.explanation} (${one.explainer})` : "It has no name.", "faint"));
+  parts.push(made("p", one.refined ? `By pictures: ${one.explanation} (${one.explainer})` : "It has no name by pictures.", "faint"));
+  parts.push(...one.said.map(rated));
   const fires = highest.filter((own) => own > 0).length, tokens = one.count === 1 ? "token" : "tokens";
   parts.push(made("p", most > 0 ? `Fires at ${one.count} ${tokens} in ${fires} of ${data.texts.length} texts; highest value ${number(most)}.` : `Silent at every token of these ${data.texts.length} texts.`));
   const lines = made("div", undefined, "lines");
@@ -47,7 +48,7 @@ const fits = (one) => ({ fires: one.count > 0, named: one.refined !== "" })[at("
 radios("scales", "scale", [["each text by itself", "text"], ["all alike", "all"]], scale, (own) => { scale = own; draw(shown); });
 const list = picker({
   items: data.latents, what: "latents", name: (one) => String(one.latent),
-  text: (one) => `${one.latent} ${one.refined} ${one.explanation}`.toLowerCase(), line, fits, draw,
+  text: (one) => `${one.latent} ${one.refined} ${one.explanation} ${one.said.map((own) => own.refined).join(" ")}`.toLowerCase(), line, fits, draw,
 });
 at("only").addEventListener("change", list.refresh);
 at("quiet").addEventListener("change", () => draw(shown));
