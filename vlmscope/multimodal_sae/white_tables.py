@@ -9,7 +9,7 @@ from vlmscope import stats
 
 NAMED, RANDOM, BEFORE, DIFFERENCE = "steering", "random", "not steered", "steering - random"
 # Who judges by words alone.
-WORDS = "words (stand-in)"
+WORDS = "words_stand_in"
 CHANGED, ALL = "changed", "all"
 # latent: whose name it is; feature: the one that is held.
 ANSWERS = {
@@ -44,7 +44,7 @@ PUBLISHED = {NAMED: 6.36, RANDOM: 2.02}
 SOURCE = "arXiv 2411.14982v2, Table 9 (GPT-4o, 11 of 100 latents)"
 NOTES = (
     "The published judge is GPT-4o; its words are not published, ours are others.",
-    "words (stand-in) counts the words of the name: 1 for none of them, 10 for all. It is no judge of meaning.",
+    "words_stand_in counts the words of the name: 1 for none of them, 10 for all. It is no judge of meaning.",
     "among changed: only latents whose answer changed, as published, which leaves out those that do nothing.",
     "Intervals of 95 % draw latents; a latent's random ones are averaged first.",
 )

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from vlmscope.report import sae_tables
 from vlmscope.report.finding import NOTHING, Finding, Measure, Tables, highest, measured, number, pick
 from vlmscope.report.result import Page, Result, System
 
@@ -210,6 +211,7 @@ SYSTEM = System(
             ("train_curve",),
             trained,
         ),
+        *sae_tables.RESULTS,
     ),
     (Page("text_view.html", "Texts colored by latents"), Page("features", "Latents one by one", "index.html")),
 )

@@ -167,7 +167,7 @@ def test_answers_about_a_white_picture_are_judged_by_their_words(trained, loaded
     )
     assert found["kind"].to_list() == ["steering"] * 2 + ["random"] * 2 and found["latent"].to_list() == [3, 5, 3, 5]
     assert found["feature"].to_list()[:2] == [3, 5] and len(set(found["original"])) == 1
-    assert set(found["relevance"]) <= {1, 10} and set(found["judge"]) == {"words (stand-in)"}
+    assert set(found["relevance"]) <= {1, 10} and set(found["judge"]) == {"words_stand_in"}
 
 
 def test_answers_change_by_the_latents_that_speak_against_them(home, loaded, weights):

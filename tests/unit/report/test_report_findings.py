@@ -5,7 +5,17 @@ import math
 import polars as pl
 import pytest
 
-from vlmscope.report import atlas, finding, llava_interp, mm_neurons, mmneuron, multimodal_sae, xl_steering, xl_vlms
+from vlmscope.report import (
+    atlas,
+    finding,
+    llava_interp,
+    mm_neurons,
+    mmneuron,
+    multimodal_sae,
+    sae_tables,
+    xl_steering,
+    xl_vlms,
+)
 from vlmscope.report.finding import NOTHING, Finding, Measure, Verdict
 
 
@@ -173,6 +183,32 @@ def test_an_autoencoder_without_intervals_is_not_called_better():
     found = multimodal_sae.quality(of(sae_quality=frame))
     assert [one.value for one in (found.own, *found.controls)] == [97.0, 46.0, 90.0]
     assert finding.verdict(found).kind == "open"
+
+
+def test_relevance_by_words_is_told_apart_from_nothing_and_named_a_stand_in():
+    row = {"among": "all", "kind": "steering - random", "judge": "words_stand_in", "relevance": 3.7, "low": 2.0}
+    row |= {"high": 5.5, "n_features": 23, "n_asked": 23}
+    frame = pl.DataFrame([row, row | {"kind": "steering", "relevance": 5.7}])
+    found = sae_tables.white(of(table9_steering=frame))
+    assert (found.own.value, finding.verdict(found).kind) == (3.7, "clear") and "words_stand_in" in found.caveat
+    assert sae_tables.white(of(table9_steering=frame.with_columns(relevance=pl.lit(None, pl.Float64)))) is None
+
+
+def test_layers_are_counted_by_intervals_that_do_not_meet():
+    rows = [
+        {
+            "layer": layer,
+            "coder": coder,
+            "iou_classes": low + 0.05,
+            "iou_classes_low": low,
+            "iou_classes_high": low + 0.1,
+        }
+        | {"iou_low": 0.1, "iou_high": 0.2}
+        for layer, lows in ((0, (0.5, 0.3)), (1, (0.35, 0.3)))
+        for coder, low in zip(("trained", "untrained"), lows, strict=True)
+    ]
+    found = sae_tables.layered(of(table3_layers=pl.DataFrame(rows)))
+    assert found.count == (1, 2) and "2 of 2 layers" in found.says
 
 
 KNOCKOUT = pl.DataFrame(
