@@ -50,8 +50,8 @@ def white(tables: Tables) -> Finding | None:
     if row is None or own is None or row["relevance"] is None:
         return None
     return Finding(
-        f"Relevance, 1 to 10, of answers about a white picture to the name of the latent that is held, less that of "
-        f"random latents.",
+        "Relevance, 1 to 10, of answers about a white picture to the name of the latent that is held, less that of "
+        "random latents.",
         measured(row, "held less random", "relevance", ("low", "high")),
         (NOTHING,),
         n=f"{row['n_features']} of {row['n_asked']} latents",
@@ -92,7 +92,7 @@ RESULTS = (
         "table3_layers.csv",
         "Table 3: layers",
         "Small autoencoders of several layers; published numbers are of other autoencoders and pictures.",
-        "layer coder explainer fvu n_features iou:iou iou_random clip:clip iou_classes:iou_classes paper_iou paper_clip",
+        "layer coder explainer fvu n_features iou:iou iou_random clip:clip iou_classes:iou_classes paper_iou",
         (),
         layered,
     ),
