@@ -7,8 +7,6 @@ from checkout import Checkout
 
 from vlmscope.llava_interp import (
     choices_tables,
-    detector_tables,
-    layers_tables,
     pairs_tables,
     rollout_tables,
     several_tables,
@@ -26,10 +24,8 @@ TABLES = {
     "attention.csv": rollout_tables.TABLE,
     "lens_tuned.csv": tuned_tables.TABLE,
     "choices.csv": choices_tables.TABLE,
-    "layers.csv": layers_tables.TABLE,
     "spoken.csv": spoken_tables.TABLE,
     "pairs.csv": pairs_tables.TABLE,
-    "detector.csv": detector_tables.TABLE,
 }
 TARGETS = tuple(f"{HOME}/{name}" for name in (*TABLES, "tracing.svg"))
 
@@ -65,10 +61,7 @@ def test_nothing_is_made_twice(traced):
         ("llava_interp.tracing.shown=1", {"llava_interp_tracing_figure"}),
         (
             "llava_interp.answers=official",
-            {
-                f"llava_interp_{name}_tables"
-                for name in ("several", "attention", "choices", "layers", "spoken", "detector")
-            },
+            {f"llava_interp_{name}_tables" for name in ("several", "attention", "choices", "spoken")},
         ),
         ("llava_interp.spoken.seed=1", {"llava_interp_spoken", "llava_interp_spoken_tables"}),
         ("llava_interp.tuned.ridge=0.1", {"llava_interp_tuned", "llava_interp_tuned_tables"}),

@@ -361,12 +361,13 @@ def test_answers_without_tokens_outline_them_and_lost_ones_are_told(folder, tmp_
       const row = all(".says tr").find((one) => one.textContent === "object 1nolost");
       row.dispatchEvent(new Event("mouseenter")); heard.push(state.marked, row.tabIndex);
       row.dispatchEvent(new Event("mouseleave")); heard.push(state.marked);
+      row.click(); const held = state.held; row.click(); heard.push([held, state.held]);
       heard.push(all(".broad tr").map((one) => [...one.cells].map((cell) => cell.textContent)));
       heard.push(all(".broad .lost").length);
     """)  # fmt: skip
-    assert told[:3] == [[1, 4], 0, None]
-    assert told[3] == [["attention blocked", "", "all"], ["none", "cat", ""], ["object \u2192 last", "", "dog"]]
-    assert told[4] == 1
+    assert told[:4] == [[1, 4], 0, None, [[1, 4], None]]
+    assert told[4] == [["attention blocked", "", "all"], ["none", "cat", ""], ["object \u2192 last", "", "dog"]]
+    assert told[5] == 1
 
 
 @needs_browser

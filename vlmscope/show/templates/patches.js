@@ -153,6 +153,14 @@ function wanted() {
   for (const name of NAMED) at(name).value = state[name];
 }
 
+// Tokens of a row stay outlined until it is clicked again.
+function hold(row, which) {
+  state.held = state.held === which ? null : which;
+  for (const other of document.querySelectorAll(".says tr[aria-current]")) other.removeAttribute("aria-current");
+  if (state.held) row.setAttribute("aria-current", "true");
+  paint();
+}
+
 function said(name, found) {
   const table = made("table", undefined, "says"), top = made("tr"), part = made("div");
   // An answer that is wrong anyway is not lost.
@@ -166,6 +174,8 @@ function said(name, found) {
       const show = (on) => () => { state.marked = on ? which : null; paint(); };
       row.tabIndex = 0;
       for (const [event, on] of [["mouseenter", 1], ["focus", 1], ["mouseleave", 0], ["blur", 0]]) row.addEventListener(event, show(on));
+      row.addEventListener("click", () => hold(row, which));
+      row.addEventListener("keydown", (event) => { if (event.key === "Enter") hold(row, which); });
     }
     table.append(row);
   }

@@ -2,7 +2,7 @@
 // Begins where the last layer says the class most, on the object.
 const clearest = data.patches.reduce((best, patch) => share[place(layers - 1, first + patch)] > share[place(layers - 1, first + best)] ? patch : best, data.patches[0] ?? 0);
 const start = { layer: layers - 1, position: first + clearest, word: data.class, match: "whole", by: "word", over: "layer", lens: "own", head: "mean", query: data.looks.queries.length - 1 };
-const state = { ...start, cut: data.threshold, pins: [], hover: null, marked: null, found: matching(data.class, "whole") };
+const state = { ...start, cut: data.threshold, pins: [], hover: null, marked: null, held: null, found: matching(data.class, "whole") };
 const isClass = () => state.match === "whole" && state.word.trim().toLowerCase() === data.class.toLowerCase();
 const looked = () => state.hover ?? state.position;
 // Of the class the own lens knows the whole probability.
@@ -88,7 +88,7 @@ function paint() {
   const sets = [[at("show-object").checked && ((p) => inside.has(p)), "#fff", 4]];
   if (at("show-long").checked) sets.push([(p) => long.has(p), "#c9a6ff", 4]);
   if (at("show-cut").checked) { const { above } = scored(); sets.push([(p) => above[p], "#4fd1ff", 4, [10, 7]]); }
-  if (state.marked) { const marked = new Set(state.marked); sets.push([(p) => marked.has(p), "#ff4fd1", 5]); }
+  if (state.marked ?? state.held) { const marked = new Set(state.marked ?? state.held); sets.push([(p) => marked.has(p), "#ff4fd1", 5]); }
   for (const pin of state.pins) sets.push([(p) => p + first === pin, "#7dff6a", 5]);
   sets.push([(p) => p + first === looked(), "#ffa04d", 7]);
   for (const [has, ink, width, dash] of sets) {
