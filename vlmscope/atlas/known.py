@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vlmscope.atlas import latents, neurons, states
+from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import lists
 from vlmscope.mm_neurons.catalogue import METHOD
 from vlmscope.multimodal_sae import checkpoint
@@ -170,6 +171,12 @@ def from_files(
     generator = np.random.default_rng(told["seed"])
     every = np.concatenate(list(here.values()))
     own = {word: units(found, word, shape) for word in names}
+    if bare := [word for word, one in own.items() if not len(one.unit)]:
+        raise VlmscopeError(
+            f"No neuron is among the {settings['k']} best of these words in half of their pictures: {', '.join(bare)}.",
+            where="atlas.neurons.k",
+            instead="more neurons",
+        )
     return Known(
         words=names,
         scales={number: scales(one) for number, one in groups.items()},
@@ -181,5 +188,5 @@ def from_files(
         silent=generator.choice(firing, min(len(firing), len(chosen)), replace=False).tolist(),
         neurons=own,
         others={word: others(one, taken(own.values(), shape), generator) for word, one in own.items()},
-        domains={name: one for name, one in domains.items() if name != neurons.ANY},
+        domains={name: one for name, one in domains.items() if name != neurons.ANY and one.any()},
     )

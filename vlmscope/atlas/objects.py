@@ -39,7 +39,6 @@ class Followed:
     seen        site, layer -> float32 [condition, position, unit]; activations of `Known.followed` units
     log_probs   float64 [condition]   of the word
     places      name -> positions of the prompt
-    own         positions of the object's patches
     """
 
     target: Target
@@ -47,7 +46,6 @@ class Followed:
     seen: Seen
     log_probs: np.ndarray
     places: Mapping[str, Sequence[int]]
-    own: Sequence[int]
 
 
 def sets(target: Target, grid: int, buffer: int, seed: int) -> tuple[list[int], list[int]]:
@@ -78,9 +76,7 @@ def follow(bench: Bench, known: Known, target: Target, asked: Asked, word: Word,
         "text": list(range(asked.end, last)),
         "patches": [asked.first + one for one in sorted(beside)],
     }
-    return Followed(
-        target, asked, seen, found.double().cpu().numpy(), places, [asked.first + one for one in target.patches]
-    )
+    return Followed(target, asked, seen, found.double().cpu().numpy(), places)
 
 
 def read(

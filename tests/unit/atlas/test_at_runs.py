@@ -10,6 +10,7 @@ from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp import ablate, knockout, prompts
 from vlmscope.llava_interp.windows import Intervention, Window
+from vlmscope.mm_neurons.lists import Neurons
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,19 @@ def test_records_name_every_thing_once_per_place_and_condition(followed, words):
     assert not set(rows.filter(kind="neuron", belongs="random")["name"]) & set(words.neurons["cat"].names())
     clean = rows.filter(condition="clean", kind="neuron", name="L1.u5")["value"].item()
     assert clean == pytest.approx(-objects.at(one.seen, words, words.neurons[word])[0, one.places["last"][0], 1])
+
+
+def test_a_word_s_neurons_are_those_of_half_of_its_pictures_with_the_sign_of_most():
+    def one(units, below):
+        return Neurons(np.zeros(2, np.uint8), np.array(units, np.uint16), np.ones(2, np.float32), np.array(below))
+
+    lists = {("a", "cat"): one([4, 5], [False, True]), ("b", "Cat"): one([4, 6], [False, True])}
+    lists |= {("c", "cat"): one([4, 5], [True, True]), ("a", "dog"): one([9, 8], [False, False])}
+    found = known.units(lists, "cat", (1, 12))
+    assert found.names() == ["L0.u4", "L0.u5"] and found.sign.tolist() == [1, -1]
+    free = known.taken([found], (1, 12))
+    drawn = known.others(found, free, np.random.default_rng(0))
+    assert len(drawn.unit) == 2 and not set(drawn.unit) & {4, 5} and sorted(drawn.sign) == [-1, 1]
 
 
 def test_a_word_s_mean_is_one_on_its_scale_and_the_others_nought():
