@@ -72,7 +72,6 @@ def test_figures_are_those_of_the_chosen_latents(made):
         ("multimodal_sae.explain.prefix=the ", TABLE, {"multimodal_sae_score"}),
         ("multimodal_sae.explain.max_new_tokens=3", TABLE, {"multimodal_sae_name", "multimodal_sae_score"}),
         ("multimodal_sae.figures.pictures=1", CARD, {"multimodal_sae_card"}),
-        ("multimodal_sae.figures.traced=3", CASES, {"multimodal_sae_attribution_cases"}),
     ],
 )
 def test_a_change_makes_anew_what_it_touches(made, change, target, jobs):

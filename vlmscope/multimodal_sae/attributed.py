@@ -99,7 +99,7 @@ def asked(loaded: Loaded, found: Found, ids: Sequence[int], difference: float, q
     texts = loaded.processor.tokenizer.convert_ids_to_tokens(list(ids))
     told = {"image": found.image, "question": question, "answer": found.answer, "baseline": found.baseline}
     shown = ["" if part == "image" else text for text, part in zip(texts, found.parts, strict=True)]
-    base = loop.base_positions(loaded.config, int((found.parts == "image").sum()))
+    base = loop.base_positions(loaded, int((found.parts == "image").sum()))
     return {**told, "difference": difference, "tokens": shown, "parts": found.parts.tolist(), "base": base}
 
 

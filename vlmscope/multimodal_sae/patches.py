@@ -89,7 +89,7 @@ def _read(
 def _wanted(loaded: Loaded, batch: inputs.Batch) -> torch.Tensor:
     """Image tokens of the first view, bool [sample, token]; as many of them in every picture."""
     found = places.positions("image", batch, loaded.family.image_token(loaded.config))
-    base = loop.base_positions(loaded.config, 0)
+    base = loop.base_positions(loaded, 0)
     found &= found.cumsum(1) <= base
     if not base or (found.sum(1) < base).any():
         raise VlmscopeError(

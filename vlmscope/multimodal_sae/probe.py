@@ -116,7 +116,7 @@ def probed(
         shown = picture(one)
         x, image = of_picture(loaded, take, text, shown)
         table = ranked(one.sample, *means(coder, x if own["positions"] == "all" else x[image]), own["ranks"])
-        first = x[image][: loop.base_positions(loaded.config, int(image.sum()))]
+        first = x[image][: loop.base_positions(loaded, int(image.sum()))]
         yield Probed(table, shown, maps(coder, first, table["feature"].to_list()))
     for number, words in enumerate(own["texts"]):
         yield Probed(ranked(f"text-{number}", *means(coder, of_text(loaded, take, words)), own["ranks"]))
