@@ -173,6 +173,33 @@ def spoken(tables: Tables) -> Finding | None:
     return _lost(says, own)._replace(caveat=f"The largest of {len(frame)} groups and windows.")
 
 
+def twins(tables: Tables) -> Finding | None:
+    """How much of a picture's answer states of the object bring into its twin, in the first layer."""
+    own = pick(tables("pairs.csv").sort("layer"), part="object")
+    if own is None or own["difference"] is None:
+        return None
+    return Finding(
+        f"Share of the way from one answer to its twin's, states of the object being put in at layer {own['layer']}.",
+        measured(own, f"beyond {RANDOM}", "difference", DIFFERENCE, 100),
+        (NOTHING,),
+        unit="%",
+        n=f"{own['n']} pairs of pictures",
+    )
+
+
+def told_apart(tables: Tables) -> Finding | None:
+    """How well the lens tells objects that are there from invented ones."""
+    own = pick(tables("detector.csv"), among="all", score="lens")
+    if own is None:
+        return None
+    return Finding(
+        "How well the lens tells objects that are there from invented ones (area under the curve; 0.5 is chance).",
+        measured(own, "lens", "auc", "auc"),
+        (Measure("chance", 0.5),),
+        n=f"{own['n_present']} objects that are there, {own['n_absent']} that are not",
+    )
+
+
 def _lost(says: str, own: dict[str, Any]) -> Finding:
     """Share of answers lost, beyond that with as many random tokens where it was tried."""
     lost = measured(own, "lost", "pct_lost", ("ci_low", "ci_high"))
@@ -273,6 +300,22 @@ SYSTEM = System(
             "condition buffer asked n pct_lost:ci mean_tokens against difference:difference mcnemar_p",
             (),
             one_of_two,
+        ),
+        Result(
+            "pairs.csv",
+            "States put into twins",
+            "Pictures that differ in one object: states of one put into the other, beside as many other tokens.",
+            "part layer n mean_tokens recovered:recovered flipped:flipped control difference:difference p",
+            (),
+            twins,
+        ),
+        Result(
+            "detector.csv",
+            "Objects that are there and invented ones",
+            "Scores that tell them apart, by area under the curve.",
+            "among score n_present n_absent auc:auc control difference:difference answer_mode",
+            (),
+            told_apart,
         ),
         Result(
             "attention.csv",

@@ -159,7 +159,7 @@ def _result(result: Result, prefix: str, label: str, paths: Mapping[str, str], k
     shown = [figures.chosen(list(paths.values()), name) for name in result.figures]
     alt = f"{result.title}, {label}. {seen['says'] if seen else result.about}"
     return {
-        "id": f"{prefix}-{Path(result.file).stem}",
+        "id": f"{prefix}-{Path(result.file).with_suffix('').as_posix().replace('/', '-')}",
         "result": result,
         "finding": seen,
         "figures": [_figure(one, alt, known) for one in shown if one],
