@@ -39,6 +39,8 @@ def rates(rate: pl.DataFrame, means: pl.DataFrame, title: str, *targets: Target)
         right.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
     right.plot(rows["layer"], rows["share"], color=style.COLORS["random"], linestyle=":", label="chance (ap, pointing)")
     right.set(title="maps of the class against the object", xlabel="layer", ylim=(-0.02, 1.02))
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     right.legend()
     save_all(figure, *targets)
 

@@ -111,6 +111,7 @@ def sweep(table: pl.DataFrame, title: str, *targets: Target) -> None:
             axis.plot(x, y, label=label, markersize=4, **looks[group])
             axis.fill_between(x, low, high, color=looks[group]["color"], alpha=0.15, linewidth=0)
         axis.set_title("one layer" if width == 1 else f"{width} layers")
+        axis.xaxis.get_major_locator().set_params(integer=width % 2 == 1)
         axis.set_xlabel("layer (middle)")
     axes[0, 0].set_ylabel("probability lost")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
