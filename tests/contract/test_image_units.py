@@ -158,7 +158,7 @@ def many(count):
 
     kind = base.family("llava")
     loaded = Loaded(*tiny_families.build(kind, tiny_families.Builder(make)), kind, {"fingerprint": ""})
-    samples = [Sample(f"s-{n}", "s", "val", n, f"s-{n}", (), 60, 60, "w1", (), "") for n in range(count)]
+    samples = [Sample(f"s-{n}", "s", "val", n, f"s-{n}", ("p",), 60, 60, "w1", (), "") for n in range(count)]
     asked = {kind: {one.sample: {"dog": lists(loaded, 0, 50)} for one in samples} for kind in KINDS}
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
     items = streamed(loaded, samples, noise, 4, asked)
@@ -181,7 +181,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_pictures():
 
 def test_pictures_stand_before_their_nouns():
     loaded = model("llava")
-    samples = [Sample(name, "s", "val", n, name, (), 28, 28, "w1", (), "") for n, name in enumerate(NAMES)]
+    samples = [Sample(name, "s", "val", n, name, ("p",), 28, 28, "w1", (), "") for n, name in enumerate(NAMES)]
     noise = Image.new("RGB", (28, 28), "red")
     items = list(streamed(loaded, samples, noise, 2, wanted(loaded)))
     seen = set()
