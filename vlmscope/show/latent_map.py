@@ -29,7 +29,8 @@ def draw(table: pl.DataFrame, title: str, *targets: str | Path) -> None:
     kinds = [kind for kind in KINDS if kind in set(table["kind"])] or [""]
     size = (1 + 3.9 * len(kinds), 5.0)
     figure, axes = pyplot.subplots(1, len(kinds), figsize=size, squeeze=False, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=style.TEXT + 2)
+    # Above the panels whatever room their shape leaves: the layout knows nothing of squares.
+    figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=style.TEXT + 2)
     area = _areas(table["fired"].to_numpy())
     for axis, kind in zip(axes[0], kinds, strict=True):
         # Many thousands of points: a picture inside the drawing.
