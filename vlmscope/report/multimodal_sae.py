@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from vlmscope.report import sae_tables
+from vlmscope.report import sae_beyond, sae_tables
 from vlmscope.report.finding import NOTHING, Finding, Measure, Tables, highest, measured, number, pick
 from vlmscope.report.result import Page, Result, System
 
@@ -132,31 +132,6 @@ def trained(tables: Tables) -> Finding | None:
     )
 
 
-def doubled(tables: Tables) -> Finding | None:
-    """Whether latents point where others point already."""
-    own = pick(tables("beyond/duplicates.csv"), coder="trained", metric="max_cosine")
-    if own is None:
-        return None
-    return Finding(
-        "Cosine of a latent's direction to the closest other one, mean over latents.",
-        measured(own, "trained", "value", ("low", "high")),
-        (measured(own, "random directions of the same covariance", "chance", "chance"),),
-        n=f"{own['latents']} latents",
-    )
-
-
-def seeded(tables: Tables) -> Finding | None:
-    """Whether another seed finds the same latents."""
-    own = pick(tables("beyond/stability.csv"), kind="seed", scope="all", metric="max_cosine")
-    if own is None:
-        return None
-    return Finding(
-        f"Cosine of a latent to the closest one of an autoencoder from another seed ({own['left']}, {own['right']}).",
-        measured(own, "trained", "value", ("low", "high")),
-        n=f"{own['latents']} latents",
-    )
-
-
 def _summary(frame: pl.DataFrame) -> pl.DataFrame:
     """Metrics as rows, coders as columns, over all tokens and over answers."""
     kept = frame.filter(pl.col("scope").is_in(["all", "answer"]))
@@ -229,22 +204,6 @@ SYSTEM = System(
             attributed,
         ),
         Result(
-            "beyond/stability.csv",
-            "Other seeds, other latents?",
-            "Latents of one autoencoder looked for in another.",
-            "left right kind scope metric value latents",
-            (),
-            seeded,
-        ),
-        Result(
-            "beyond/duplicates.csv",
-            "Latents that double others",
-            "Directions that lie close to another latent's, beside random ones.",
-            "coder metric value chance:chance latents",
-            (),
-            doubled,
-        ),
-        Result(
             "train_log.csv",
             "Training",
             "Unexplained variance and dead latents over the steps.",
@@ -252,6 +211,7 @@ SYSTEM = System(
             ("train_curve",),
             trained,
         ),
+        *sae_beyond.RESULTS,
         *sae_tables.RESULTS,
     ),
     (Page("text_view.html", "Texts colored by latents"), Page("features", "Latents one by one", "index.html")),
