@@ -40,13 +40,13 @@ def absorbed(tables: Tables) -> Finding | None:
     own, other = pick(frame, coder="trained"), pick(frame, coder="untrained")
     if own is None:
         return None
-    controls = [measured(own, "random directions", "chance", "chance", 100)]
-    controls += [measured(other, "untrained", "absorbed", ("low", "high"), 100)] if other else []
     return Finding(
-        "Patches that show a word whose own latents are silent while another latent speaks for it.",
+        "Patches that show a word whose own latents are silent while another latent speaks for it; "
+        f"{100 * own['chance']:.1f} % for random directions.",
         measured(own, "trained", "absorbed", ("low", "high"), 100),
-        tuple(controls),
+        (measured(other, "untrained", "absorbed", ("low", "high"), 100),) if other else (),
         unit="%",
+        expected="below",
     )
 
 

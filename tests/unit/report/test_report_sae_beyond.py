@@ -22,8 +22,12 @@ def test_latents_of_another_seed_stand_beside_untrained_and_random_ones():
     assert finding.verdict(found).kind == "clear"
 
 
-def test_absorbed_words_stand_beside_chance_and_the_untrained_autoencoder():
-    numbers = {"word": "mean", "low": 0.02, "high": 0.03, "chance": 0.007, "chance_low": 0.0, "chance_high": 0.01}
-    rows = [{"coder": coder, "absorbed": 0.025, **numbers} for coder in ("trained", "untrained")]
+def test_absorbed_words_should_be_fewer_than_without_training():
+    shares = {"trained": 0.025, "untrained": 0.05}
+    rows = [
+        {"coder": coder, "word": "mean", "absorbed": share, "low": share - 0.01, "high": share + 0.01, "chance": 0.007}
+        for coder, share in shares.items()
+    ]
     found = sae_beyond.absorbed(tables(absorption=pl.DataFrame(rows)))
-    assert [one.name for one in found.controls] == ["random directions", "untrained"] and found.own.value == 2.5
+    assert found.own.value == 2.5 and [one.value for one in found.controls] == [5.0]
+    assert finding.verdict(found).kind == "clear" and "0.7 % for random directions" in found.says
