@@ -3,6 +3,7 @@
 import csv
 import json
 
+import polars as pl
 import pytest
 from checkout import Checkout
 from PIL import Image
@@ -10,13 +11,14 @@ from PIL import Image
 HOME = "results/multimodal_sae/llava-next-llama3"
 TABLE = f"{HOME}/table1_iou_clip.csv"
 CARD, CASES = f"{HOME}/figures/steering_3.png", f"{HOME}/attribution"
+RUBRIC, JOINED = f"{HOME}/texts/rubric.csv", "results/data/joined/train.parquet"
 PAGES = (f"{HOME}/features", f"{HOME}/text_view.html")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     checkout = Checkout.copy(tmp_path_factory.mktemp("explain") / "vlmscope")
-    checkout.run(TABLE, "multimodal_sae_figures", *PAGES, "--cores", "1")
+    checkout.run(TABLE, RUBRIC, JOINED, "multimodal_sae_figures", *PAGES, "--cores", "1")
     return checkout
 
 
@@ -40,6 +42,28 @@ def test_names_and_tables_hold_together(made):
     about = json.loads(made.read(f"{HOME}/table1_iou_clip.meta.json"))
     assert set(about["checkpoint"]) == {"clip"} and set(about["data"]) == {"objects"}
     assert not list((made.folder / f"{HOME}/labels.state").iterdir())
+
+
+@pytest.mark.slow
+def test_latents_are_named_by_texts_and_names_are_rated(made):
+    rated = rows(made, "texts/explanations.csv")
+    assert {row["coder"] for row in rated} == {"trained", "untrained"} and len(rated) <= 6
+    means = {(row["coder"], row["what"]): row for row in rows(made, "texts/rubric.csv")}
+    for coder in ("trained", "untrained"):
+        own = [float(row["rubric"]) for row in rated if row["coder"] == coder and row["rubric"]]
+        assert int(means[coder, "rubric"]["n_features"]) == len(own)
+        assert not own or float(means[coder, "rubric"]["value"]) == pytest.approx(sum(own) / len(own))
+    assert json.loads(made.read(f"{HOME}/texts/rubric.meta.json"))["notes"]
+    assert not list((made.folder / f"{HOME}/texts/labels.state").iterdir())
+
+
+@pytest.mark.slow
+def test_joined_pictures_are_told_apart_and_counted(made):
+    parts = made.read("results/data/joined/parts.csv").decode().splitlines()[1:]
+    assert parts[:2] == ["com,train,0,12", "com,train,12,6"] and parts[2].startswith("chats,train,18,")
+    # The second part is the beginning of the first one, byte by byte.
+    found = pl.read_parquet(made.folder / JOINED)["index"].to_list()
+    assert found == [*range(12), *range(18, 18 + int(parts[2].rpartition(",")[2]))]
 
 
 @pytest.mark.slow
