@@ -133,7 +133,7 @@ rule llava_interp_ablation_tables:
         table=report(
             "results/llava_interp/{model}/ablation.csv",
             caption="../report/llava_interp_ablation.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "ablation"},
         ),
         meta="results/llava_interp/{model}/ablation.meta.json",
@@ -162,7 +162,7 @@ rule llava_interp_ablation_figure:
         figure=report(
             "results/llava_interp/{model}/ablation_curve.svg",
             caption="../report/llava_interp_ablation.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "ablation by tokens"},
         ),
         picture="results/llava_interp/{model}/ablation_curve.png",

@@ -44,7 +44,7 @@ rule llava_interp_knockout_tables:
         table=report(
             "results/llava_interp/{model}/knockout.csv",
             caption="../report/llava_interp_knockout.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "attention blocked"},
         ),
         sweep="results/llava_interp/{model}/knockout_layer_sweep.csv",
@@ -75,14 +75,14 @@ rule llava_interp_knockout_figures:
         figure=report(
             "results/llava_interp/{model}/knockout.svg",
             caption="../report/llava_interp_knockout.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "attention blocked, by window"},
         ),
         picture="results/llava_interp/{model}/knockout.png",
         sweep=report(
             "results/llava_interp/{model}/knockout_layer_sweep.svg",
             caption="../report/llava_interp_knockout.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "attention blocked, layer by layer"},
         ),
         sweep_picture="results/llava_interp/{model}/knockout_layer_sweep.png",

@@ -43,7 +43,7 @@ rule llava_interp_lens_tables:
         rate=report(
             "results/llava_interp/{model}/lens_hit_rate.csv",
             caption="../report/llava_interp_lens.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "hit rate of the lens"},
         ),
         summary="results/llava_interp/{model}/lens_hit_summary.csv",
@@ -77,14 +77,14 @@ rule llava_interp_lens_figures:
         figure=report(
             "results/llava_interp/{model}/lens_hit_rate.svg",
             caption="../report/llava_interp_lens.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "lens by layer"},
         ),
         picture="results/llava_interp/{model}/lens_hit_rate.png",
         maps=report(
             "results/llava_interp/{model}/lens_segmentation.svg",
             caption="../report/llava_interp_segmentation.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "the lens as a segmenter"},
         ),
         maps_picture="results/llava_interp/{model}/lens_segmentation.png",

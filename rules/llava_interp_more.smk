@@ -71,7 +71,7 @@ rule llava_interp_tracing_tables:
         table=report(
             "results/llava_interp/{model}/tracing.csv",
             caption="../report/llava_interp_tracing.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "patches given back"},
         ),
         meta="results/llava_interp/{model}/tracing.meta.json",
@@ -101,7 +101,7 @@ rule llava_interp_tracing_figure:
         figure=report(
             "results/llava_interp/{model}/tracing.svg",
             caption="../report/llava_interp_tracing.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "maps of patches given back"},
         ),
         picture="results/llava_interp/{model}/tracing.png",
@@ -160,7 +160,7 @@ rule llava_interp_several_tables:
         table=report(
             "results/llava_interp/{model}/several_objects.csv",
             caption="../report/llava_interp_several.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "one of two objects taken away"},
         ),
         meta="results/llava_interp/{model}/several_objects.meta.json",
@@ -220,7 +220,7 @@ rule llava_interp_attention_tables:
         table=report(
             "results/llava_interp/{model}/attention.csv",
             caption="../report/llava_interp_attention.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "attention on the object"},
         ),
         meta="results/llava_interp/{model}/attention.meta.json",
@@ -281,7 +281,7 @@ rule llava_interp_tuned_tables:
         table=report(
             "results/llava_interp/{model}/lens_tuned.csv",
             caption="../report/llava_interp_tuned.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "affine lens"},
         ),
         meta="results/llava_interp/{model}/lens_tuned.meta.json",

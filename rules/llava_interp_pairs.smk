@@ -45,7 +45,7 @@ rule llava_interp_pairs_tables:
         table=report(
             "results/llava_interp/{model}/pairs.csv",
             caption="../report/llava_interp_pairs.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "states put into twins"},
         ),
         meta="results/llava_interp/{model}/pairs.meta.json",
@@ -103,7 +103,7 @@ rule llava_interp_detector_tables:
         table=report(
             "results/llava_interp/{model}/detector.csv",
             caption="../report/llava_interp_detector.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "objects that are there and invented ones"},
         ),
         meta="results/llava_interp/{model}/detector.meta.json",
@@ -134,7 +134,7 @@ rule llava_interp_without_figure:
         figure=report(
             "results/llava_interp/{model}/without.svg",
             caption="../report/llava_interp_without.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "chosen tokens, layers and twins"},
         ),
         picture="results/llava_interp/{model}/without.png",

@@ -63,13 +63,7 @@ rule llava_interp_pages:
         ),
     output:
         # Pages link to each other: no part of the report, which is one file.
-        folder=report(
-            directory("results/llava_interp/{model}/lens"),
-            caption="../report/llava_interp_pages.rst",
-            category="llava-interp",
-            labels={"model": "{model}", "result": "patches as words"},
-            htmlindex="index.html",
-        ),
+        folder=directory("results/llava_interp/{model}/lens"),
     log:
         "logs/llava_interp_pages/{model}.log",
     params:
@@ -102,7 +96,7 @@ rule llava_interp_compare:
         page=report(
             "results/llava_interp/compare.html",
             caption="../report/llava_interp_compare.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "all", "result": "models side by side"},
         ),
     log:

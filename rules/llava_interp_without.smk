@@ -47,7 +47,7 @@ rule llava_interp_choices_tables:
         table=report(
             "results/llava_interp/{model}/choices.csv",
             caption="../report/llava_interp_choices.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "tokens chosen by attention, length, lens"},
         ),
         meta="results/llava_interp/{model}/choices.meta.json",
@@ -105,7 +105,7 @@ rule llava_interp_layers_tables:
         table=report(
             "results/llava_interp/{model}/layers.csv",
             caption="../report/llava_interp_layers.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "states taken away at one layer"},
         ),
         meta="results/llava_interp/{model}/layers.meta.json",
@@ -164,7 +164,7 @@ rule llava_interp_spoken_tables:
         table=report(
             "results/llava_interp/{model}/spoken.csv",
             caption="../report/llava_interp_spoken.rst",
-            category="llava-interp",
+            category="LLaVA-Interp",
             labels={"model": "{model}", "result": "attention blocked while writing"},
         ),
         meta="results/llava_interp/{model}/spoken.meta.json",

@@ -36,7 +36,7 @@ rule multimodal_sae_train:
         figure=report(
             "results/multimodal_sae/{model}/train_curve.svg",
             caption="../report/multimodal_sae_train.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "training"},
         ),
         picture="results/multimodal_sae/{model}/train_curve.png",
@@ -75,7 +75,7 @@ rule multimodal_sae_quality:
         quality=report(
             "results/multimodal_sae/{model}/sae_quality.csv",
             caption="../report/multimodal_sae_quality.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "quality"},
         ),
         meta="results/multimodal_sae/{model}/sae_quality.meta.json",
@@ -83,7 +83,7 @@ rule multimodal_sae_quality:
         figure=report(
             "results/multimodal_sae/{model}/feature_density.svg",
             caption="../report/multimodal_sae_density.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "density of latents"},
         ),
         picture="results/multimodal_sae/{model}/feature_density.png",

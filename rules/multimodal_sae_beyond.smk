@@ -103,7 +103,7 @@ rule multimodal_sae_stability:
         stability=report(
             f"{beyond.home}/stability.csv",
             caption="../report/multimodal_sae_stability.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "stability over seeds"},
         ),
         words=f"{beyond.home}/stability_words.csv",
@@ -140,14 +140,14 @@ rule multimodal_sae_duplicates:
         duplicates=report(
             f"{beyond.home}/duplicates.csv",
             caption="../report/multimodal_sae_duplicates.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "duplicates"},
         ),
         twins=f"{beyond.home}/twins.csv",
         absorption=report(
             f"{beyond.home}/absorption.csv",
             caption="../report/multimodal_sae_duplicates.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "absorption"},
         ),
         meta=f"{beyond.home}/duplicates.meta.json",
@@ -185,7 +185,7 @@ rule multimodal_sae_families:
         figure=report(
             f"{beyond.home}/map.svg",
             caption="../report/multimodal_sae_map.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "map of latents"},
         ),
         picture=f"{beyond.home}/map.png",
@@ -220,13 +220,13 @@ rule multimodal_sae_beside:
         concepts=report(
             f"{beyond.home}/concepts.csv",
             caption="../report/multimodal_sae_beside.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "latents and vectors of words"},
         ),
         neurons=report(
             f"{beyond.home}/neurons.csv",
             caption="../report/multimodal_sae_beside.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "latents and domain neurons"},
         ),
         each=f"{beyond.home}/neurons_each.csv",

@@ -110,14 +110,14 @@ rule multimodal_sae_score:
         table1=report(
             "results/multimodal_sae/{model}/table1_iou_clip.csv",
             caption="../report/multimodal_sae_table1.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "table 1"},
         ),
         meta="results/multimodal_sae/{model}/table1_iou_clip.meta.json",
         table2=report(
             "results/multimodal_sae/{model}/table2_consistency.csv",
             caption="../report/multimodal_sae_table2.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "table 2"},
         ),
         classes="results/multimodal_sae/{model}/iou_classes.csv",

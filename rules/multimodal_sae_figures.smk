@@ -41,7 +41,7 @@ rule multimodal_sae_steer_categories:
         shares=report(
             "results/multimodal_sae/{model}/steering_category_shares.csv",
             caption="../report/multimodal_sae_categories.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "what steering does to answers"},
         ),
         meta="results/multimodal_sae/{model}/steering_category_shares.meta.json",
@@ -107,7 +107,7 @@ rule multimodal_sae_card:
         picture=report(
             "results/multimodal_sae/{model}/figures/steering_{feature}.png",
             caption="../report/multimodal_sae_card.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "steering, latent {feature}"},
         ),
     wildcard_constraints:
@@ -143,7 +143,7 @@ rule multimodal_sae_concepts:
         picture=report(
             "results/multimodal_sae/{model}/figures/concepts.png",
             caption="../report/multimodal_sae_concepts.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "what latents stand for"},
         ),
     log:

@@ -95,13 +95,7 @@ rule multimodal_sae_features:
         ),
     output:
         # Pages link to each other: no part of the report, which is one file.
-        folder=report(
-            directory("results/multimodal_sae/{model}/features"),
-            caption="../report/multimodal_sae_features.rst",
-            category="Sparse autoencoders",
-            labels={"model": "{model}", "result": "latents one by one"},
-            htmlindex="index.html",
-        ),
+        folder=directory("results/multimodal_sae/{model}/features"),
     log:
         "logs/multimodal_sae_features/{model}.log",
     params:
@@ -140,7 +134,7 @@ rule multimodal_sae_text_view:
         page=report(
             "results/multimodal_sae/{model}/text_view.html",
             caption="../report/multimodal_sae_text_view.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "text view"},
         ),
     log:

@@ -38,7 +38,7 @@ rule multimodal_sae_steer_answers:
         effects=report(
             "results/multimodal_sae/{model}/steer_effects.csv",
             caption="../report/multimodal_sae_steer.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "steering"},
         ),
         meta="results/multimodal_sae/{model}/steer_effects.meta.json",
@@ -71,7 +71,7 @@ rule multimodal_sae_attribute:
         modes=report(
             "results/multimodal_sae/{model}/attribution_modes.csv",
             caption="../report/multimodal_sae_attribution.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "attribution"},
         ),
         filters="results/multimodal_sae/{model}/attribution_filters.json",

@@ -38,7 +38,7 @@ rule multimodal_sae_downstream:
         table=report(
             "results/multimodal_sae/{model}/downstream.csv",
             caption="../report/multimodal_sae_downstream.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "answers with the autoencoder in the loop"},
         ),
         meta="results/multimodal_sae/{model}/downstream.meta.json",
@@ -82,7 +82,7 @@ rule multimodal_sae_white:
         table=report(
             "results/multimodal_sae/{model}/table9_steering.csv",
             caption="../report/multimodal_sae_table9.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "table 9"},
         ),
         meta="results/multimodal_sae/{model}/table9_steering.meta.json",
@@ -117,7 +117,7 @@ rule multimodal_sae_hallusion:
         table=report(
             "results/multimodal_sae/{model}/table11_hallusion.csv",
             caption="../report/multimodal_sae_table11.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "table 11"},
         ),
         meta="results/multimodal_sae/{model}/table11_hallusion.meta.json",
@@ -233,7 +233,7 @@ rule multimodal_sae_compare:
         layers=report(
             "results/multimodal_sae/{model}/table3_layers.csv",
             caption="../report/multimodal_sae_table3.rst",
-            category="Sparse autoencoders",
+            category="Multimodal SAE",
             labels={"model": "{model}", "result": "table 3"},
         ),
         meta="results/multimodal_sae/{model}/table3_layers.meta.json",

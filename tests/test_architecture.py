@@ -319,6 +319,11 @@ def test_a_rule_has_everything_it_needs(rule):
     assert "benchmark" in text or not text["resources"].startswith("**gpu(")
 
 
+@pytest.mark.parametrize("rule", sorted(WORKING))
+def test_folders_are_no_part_of_the_engines_report(rule):
+    assert not re.search(r"report\(\s*directory", WORKING[rule]["output"]), "the engine then makes no single page"
+
+
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_a_rule_is_told_in_one_sentence_and_in_the_same_order(rule):
     text = RULES[rule]
