@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlmscope.workflow import ROOT, closure
+from vlmscope.code import ROOT, closure
 
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 RULE_FILES = sorted((ROOT / "rules").glob("*.smk"))
@@ -125,7 +125,7 @@ def rules() -> list[tuple[str, str, list[str]]]:
     common = (ROOT / "rules" / "common.smk").read_text(encoding="utf-8")
     found = []
     for path in RULE_FILES:
-        for block in re.split(r"^(?=rule \w+:)", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
+        for block in re.split(r"^(?=(?:rule|checkpoint) \w+:)", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
             conda = re.search(r"^    conda:\n +(\S+)$", block, flags=re.M)
             if not conda:
                 continue
@@ -133,7 +133,7 @@ def rules() -> list[tuple[str, str, list[str]]]:
             named = re.findall(r'"vlmscope\.(\w+)\.\{\w+:\w+\}"', block)
             entries = [script, *(str(one.relative_to(ROOT)) for folder in named for one in modules(folder))]
             text = conda[1] if conda[1].startswith('"') else re.search(rf"^{conda[1]} = .*$", common, flags=re.M)[0]
-            name = re.match(r"rule (\w+)", block)[1]
+            name = re.match(r"\w+ (\w+)", block)[1]
             found += [(name, env, entries) for env in re.findall(r'"\.\./(envs/[^"]+)"', text)]
     return found
 
