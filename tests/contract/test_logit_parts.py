@@ -50,7 +50,7 @@ def test_effects_of_units_at_the_picture_are_found(family):
 @test_families.every_writer
 def test_the_gain_of_the_final_norm_is_known(family):
     """A state times gain over its root mean square is what the norm gives."""
-    from vlmscope.mm_neurons import scores
+    from vlmscope.models import written
 
     loaded = bench(family).loaded
     norm = loaded.model.get_submodule(loaded.family.norm)
@@ -58,6 +58,6 @@ def test_the_gain_of_the_final_norm_is_known(family):
     norm.weight.data.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(0))
     state = torch.randn(3, len(weight), generator=torch.Generator().manual_seed(1))
     found = norm(state)
-    wanted = state * scores.gain(norm.weight, loaded.family) * state.square().mean(1, keepdim=True).rsqrt()
+    wanted = state * written.gain(norm.weight, loaded.family) * state.square().mean(1, keepdim=True).rsqrt()
     norm.weight.data.copy_(weight)
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)

@@ -32,6 +32,8 @@ ACTIVATIONS = {
         "query": ("qformer.encoder.layer", "intermediate_query.intermediate_act_fn"),
     },
 }
+# The same classes behind another template.
+ACTIVATIONS["llava_next_llama3"] = ACTIVATIONS["llava_next"]
 
 
 @pytest.fixture(scope="module", params=sorted(modules.MODULES))

@@ -98,7 +98,7 @@ def test_patches_are_read_with_the_neurons_that_write_them_whatever_the_batch(fa
     alone, others, _ = patches_seen(family, 1)
     np.testing.assert_allclose(x, alone, atol=2e-5)
     np.testing.assert_allclose(values, others, atol=2e-5)
-    assert x.shape[1] == loop.base_positions(bench(family).loaded.config, 0)
+    assert x.shape[1] == loop.base_positions(bench(family).loaded, 0)
     assert values.shape == (*x.shape[:2], 3) and len(set(looks)) == 4
 
 

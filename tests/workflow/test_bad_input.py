@@ -92,7 +92,7 @@ def test_an_unknown_name_in_a_target_is_answered_with_the_known_ones(target, nam
         ("mmneuron=[1]", ["mmneuron: Input should be a valid dictionary"]),
         ("models.llava.family=llama", ["no rows for family 'llama' of model 'llava' (known: "]),
         ("models.other={family: llama, label: x}", ["There is no 'llama'", "models.other.family", "llava_next"]),
-        ("datasets.rs.kind=rsvqa2", ["There is no 'rsvqa2'", "datasets.rs.kind", "docvqa, karpathy, lingoqa"]),
+        ("datasets.rs.kind=rsvqa2", ["There is no 'rsvqa2'", "datasets.rs.kind", "docvqa, hallusion_bench, karpathy"]),
         ("run.mmneuron=[lava]", ["run.mmneuron names 'lava', which models does not have (known: llava"]),
         ("mmneuron.domains=[ad, moon]", ["mmneuron.domains names 'moon'", "(known: ad, med, rs, com, doc"]),
         (

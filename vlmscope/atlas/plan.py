@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from vlmscope.errors import VlmscopeError
+
 # The engine's wildcards; only attribute access is used.
 Wildcards = Any
 
@@ -19,7 +21,15 @@ class Plan:
 
     def words(self, wildcards: Wildcards) -> str:
         """Vector set -> the word that its states wrote, as canonical JSON in the order of the sets."""
-        return json.dumps({name: self.sets[name].words[0] for name in self.own.sets}, separators=(",", ":"))
+        told = {name: (self.sets[name].words or [""])[0] for name in self.own.sets}
+        # Asked only where the atlas is made: the sets are those of another system, which may well share words.
+        if len(set(told.values()) - {""}) < len(self.own.sets):
+            raise VlmscopeError(
+                f"Sets of the atlas must be different ones, of different words (rule: word), and are of {told}.",
+                where="atlas.sets",
+                instead="sets of xl_vlms.sets with one object word each",
+            )
+        return json.dumps(told, separators=(",", ":"))
 
     def train(self, wildcards: Wildcards) -> list[str]:
         """States that wrote the words."""

@@ -39,7 +39,7 @@ def views(family: str, config: Any, stream: str, size: Size) -> list[View]:
     stream   vision, projector, text (positions of the picture's tokens, counted from 0), query
     size     width and height of the picture
     """
-    if family == "llava_next":
+    if family in ("llava_next", "llava_next_llama3"):
         return _tiled(config, stream, size)
     if family == "instructblip":
         return _single(config, stream)
@@ -48,7 +48,7 @@ def views(family: str, config: Any, stream: str, size: Size) -> list[View]:
     raise VlmscopeError(
         f"It is not known how the family '{family}' cuts pictures.",
         where="mmneuron.examples",
-        instead="a model of one of: llava, llava_next, instructblip",
+        instead="a model of one of: llava, llava_next, llava_next_llama3, instructblip",
     )
 
 

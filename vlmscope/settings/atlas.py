@@ -82,12 +82,9 @@ def names(config: Any) -> list[Reference]:
 
 def problems(config: Any) -> list[str]:
     """What else does not hold together."""
-    own, found, known = config.atlas, [], config.xl_vlms.sets
+    own, found = config.atlas, []
     if config.run.atlas and not re.fullmatch(r"resid_post\[\d+\]", config.multimodal_sae.site):
         found.append("multimodal_sae.site must be resid_post[N], the states that the atlas matches concepts with")
-    words = [known[name].words[0] for name in own.sets if name in known and known[name].words]
-    if len(set(words)) < len(own.sets) and all(name in known for name in own.sets):
-        found.append("atlas.sets must be sets of different words (rule: word)")
     if list(own.steer.strengths) != sorted(set(own.steer.strengths)) or own.steer.strengths[0] <= 0:
         found.append("atlas.steer.strengths must rise from above 0")
     return found

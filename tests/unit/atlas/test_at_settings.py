@@ -27,7 +27,6 @@ def changed(**paths):
     [
         ({"run__atlas": ["blob"]}, "run.atlas names 'blob'"),
         ({"atlas__sets": ["dog", "no"]}, "atlas.sets names 'no'"),
-        ({"atlas__sets": ["dog", "dog"]}, "different words"),
         ({"atlas__sets": ["dog", "colors"]}, "'colors-test', which xl_vlms.sets does not have"),
         ({"atlas__sets": ["dog"]}, "atlas.sets"),
         ({"multimodal_sae__site": "mlp_out[1]"}, "must be resid_post"),
@@ -48,3 +47,9 @@ def test_files_of_words_stand_in_the_order_of_the_sets():
     assert plan.test(own)[0] == "results/xl_vlms/m/vectors/person-test.h5"
     # Birds are in no dictionary.
     assert plan.concepts(own) == [f"results/xl_vlms/m/dictionaries/{name}.h5" for name in ("person", "cat")]
+
+
+def test_sets_of_one_word_are_refused_where_the_atlas_is_made_and_not_before():
+    plan = Plan(changed(atlas__sets=["dog", "dog"]))
+    with pytest.raises(VlmscopeError, match="different words"):
+        plan.words(SimpleNamespace(model="m"))
