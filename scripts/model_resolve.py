@@ -1,7 +1,6 @@
 """Find a checkpoint's folder and take its fingerprint."""
 
-from vlmscope.layout import checkpoint_folder
-from vlmscope.models.load import describe
+from vlmscope.models.load import checkpoint_folder, describe
 from vlmscope.session import logged, settings
 from vlmscope.store.files import write_json
 

@@ -1,14 +1,13 @@
 """Where results lie, and what each job reads: paths as functions of the configuration and the wildcards."""
 
-from pathlib import Path
 from typing import Any
 
 from vlmscope.config import Config, digest_ready, plain
 from vlmscope.models.convert.recipe import recipe
+from vlmscope.models.load import checkpoint_folder
 from vlmscope.models.tiny.recipe import RECIPES
 from vlmscope.xl_vlms import shift_plan
 
-ROOT = Path(__file__).resolve().parents[1]
 # Formats whose pictures lie behind a list of links, and the options of their readers that say which are fetched.
 LINKED = {"sbu": ("train", "valid", "test", "seed")}
 
@@ -19,12 +18,6 @@ Wildcards = Any
 def shard_names(count: int) -> list[str]:
     """`00000`, `00001`, ...: names of the shards of one capture and dataset."""
     return [f"{number:05d}" for number in range(count)]
-
-
-def checkpoint_folder(checkpoint: str) -> Path:
-    """A checkpoint folder as given, or below the repository when it is not found from the working directory."""
-    path = Path(checkpoint)
-    return path if path.is_absolute() or path.is_dir() else ROOT / path
 
 
 class Paths:

@@ -142,3 +142,10 @@ def test_what_a_file_says_is_kept_and_read_again(project):
     for one in kept:
         one.write_text(json.dumps([[], "00" * 32]))
     assert digest() != first, "the kept facts are what is read"
+
+
+def test_settings_classes_are_in_the_code_of_the_report_alone():
+    """What a job is told comes as params: an edit of a settings file must not run the models again."""
+    scripts = sorted((code.ROOT / "scripts").glob("*.py"))
+    reaching = [one.stem for one in scripts if "vlmscope/config.py" in code.closure(f"scripts/{one.name}")]
+    assert reaching == ["report_site"]

@@ -7,6 +7,7 @@ import pytest
 
 from vlmscope import checks, config, layout
 from vlmscope.errors import VlmscopeError
+from vlmscope.models import load
 
 
 def changed(**paths):
@@ -119,10 +120,10 @@ def test_pickles_are_asked_for_only_where_a_release_is_converted():
 
 def test_a_checkpoint_folder_is_found_from_here_or_from_the_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert layout.checkpoint_folder("weights/llava") == layout.ROOT / "weights" / "llava"
+    assert load.checkpoint_folder("weights/llava") == load.ROOT / "weights" / "llava"
     (tmp_path / "weights" / "llava").mkdir(parents=True)
-    assert layout.checkpoint_folder("weights/llava") == Path("weights/llava")
-    assert layout.checkpoint_folder("/nowhere") == Path("/nowhere")
+    assert load.checkpoint_folder("weights/llava") == Path("weights/llava")
+    assert load.checkpoint_folder("/nowhere") == Path("/nowhere")
 
 
 def test_all_weight_files_of_a_folder_stand_for_a_model(tmp_path):

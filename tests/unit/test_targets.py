@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from test_layout import changed
 
-from vlmscope import config, layout, targets
+from vlmscope import code, config, targets
 from vlmscope.errors import VlmscopeError
 
 
@@ -96,7 +96,7 @@ def test_neurons_of_a_family_without_modules_are_not_defined(file):
 def test_every_file_that_a_rule_makes_per_name_has_a_shape():
     named = {"{model}", "{domain}", "{part}", "{portion}", "{number}", "{split}", "{dataset}", "{capture}"}
     made = set()
-    for path in sorted((layout.ROOT / "rules").glob("*.smk")):
+    for path in sorted((code.ROOT / "rules").glob("*.smk")):
         made |= set(
             re.findall(
                 r'"(results/(?:data|captures|mm_?neurons?|xl_vlms)/[^"]*\{[^"]*)"', path.read_text(encoding="utf-8")

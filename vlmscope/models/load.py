@@ -16,6 +16,7 @@ from vlmscope.models import placement
 from vlmscope.models.base import Family, family
 from vlmscope.store import files
 
+ROOT = Path(__file__).resolve().parents[2]
 # What every model class and processor of transformers imports.
 SHARED = ("transformers.modeling_utils", "transformers.processing_utils")
 
@@ -41,6 +42,12 @@ class Loaded:
     def device(self) -> Any:
         """Where the first of its parameters lies, which is where inputs go; other layers may lie elsewhere."""
         return next(self.model.parameters()).device
+
+
+def checkpoint_folder(checkpoint: str) -> Path:
+    """A checkpoint folder as given, or below the repository when it is not found from the working directory."""
+    path = Path(checkpoint)
+    return path if path.is_absolute() or path.is_dir() else ROOT / path
 
 
 def check_folder(folder: Path) -> None:

@@ -28,6 +28,20 @@ SCORED = {
     **dict.fromkeys(MEASURES, pl.Float64),
     "consistency": pl.Int64,
 }
+# One measure of many names. value: mean over latents, with an interval of 95 %; random_ci99: half-width over runs with
+# random pictures; ceiling: what a perfect segmentation would reach, given that masks are interpolated.
+MEASURED = {
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "random_mean": pl.Float64,
+    "random_ci99": pl.Float64,
+    "shuffled": pl.Float64,
+    "ceiling": pl.Float64,
+    "n_features": pl.Int64,
+    "n_refused": pl.Int64,
+}
 # Answers without and with a latent held.
 STEERING = {
     "word": pl.String,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vlmscope.multimodal_sae import explain_text, score_judged
+from vlmscope.multimodal_sae import explain_text, schemas, score_judged
 from vlmscope.multimodal_sae.score import Scored
 from vlmscope.stats import Draws
 
@@ -46,22 +46,11 @@ JUDGED = {
 }
 JUDGED_TOTAL = {"GPT-4o": 0.89, "human": 0.75}
 
-# value: mean over latents, with an interval of 95 %; random_ci99: half-width over runs with random pictures;
-# ceiling: what a perfect segmentation would reach, given that masks are interpolated.
 TABLE1 = {
     "coder": pl.String,
     "explainer": pl.String,
     "concept": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "random_mean": pl.Float64,
-    "random_ci99": pl.Float64,
-    "shuffled": pl.Float64,
-    "ceiling": pl.Float64,
-    "n_features": pl.Int64,
-    "n_refused": pl.Int64,
+    **schemas.MEASURED,
     "published": pl.Float64,
     "published_random": pl.Float64,
     "published_random_ci99": pl.Float64,

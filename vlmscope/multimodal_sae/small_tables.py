@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from vlmscope.multimodal_sae import schemas
 from vlmscope.store import tables
 
 # Scores of small autoencoders: as in Table 1, over all classes; metric iou_classes is that of iou_classes.csv.
@@ -17,16 +18,7 @@ SCORES = {
     "fvu": pl.Float64,
     "coder": pl.String,
     "explainer": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "random_mean": pl.Float64,
-    "random_ci99": pl.Float64,
-    "shuffled": pl.Float64,
-    "ceiling": pl.Float64,
-    "n_features": pl.Int64,
-    "n_refused": pl.Int64,
+    **schemas.MEASURED,
 }
 CLASSES = "iou_classes"
 PUBLISHED = "published"
