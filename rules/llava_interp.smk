@@ -82,6 +82,7 @@ rule llava_interp_ablate:
             objects="llava_interp.objects",
             asking="llava_interp.asking",
             ablation="llava_interp.ablation",
+            value="llava_interp.ablation.value",
             synonyms="llava_interp.synonyms",
         ),
         code=code("llava_interp_ablate", "vlmscope.models.{family:model}", lookup=paths.kinds),
@@ -112,6 +113,7 @@ rule llava_interp_vqa:
             objects="llava_interp.objects",
             asking="llava_interp.asking",
             ablation="llava_interp.ablation",
+            value="llava_interp.ablation.value",
         ),
         code=code("llava_interp_vqa", "vlmscope.models.{family:model}", lookup=paths.kinds),
     threads: resources.threads(paper=8)

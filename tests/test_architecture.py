@@ -50,8 +50,8 @@ TORCH = re.compile(
     r"vlmscope/((models|capture|finetune)/|(edits|pushes|replay|blocking|sweep|lens)\.py"
     r"|store/(weights|tensors|torch_files)\.py"
     # Deviation: read states, gradients and answers during their own passes.
-    r"|llava_interp/(prompts|mean|gradient|ablate|knockout|lens|tracing|rollout(_run)?|tuned|views|layers|spoken)\.py"
-    r"|llava_interp/(pairs|detector)\.py"
+    r"|llava_interp/(prompts|mean|gradient|experiments|knockout|lens|tracing|rollout(_run)?|tuned|views|layers)\.py"
+    r"|llava_interp/(spoken|pairs|detector)\.py"
     r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|first_view)\.py"
     r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache|small|downstream)\.py"
     r"|multimodal_sae/(patches|stability_files)\.py"

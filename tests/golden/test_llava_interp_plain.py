@@ -15,8 +15,8 @@ from PIL import Image
 from vlmscope.blocking import Block, blocked
 from vlmscope.config import default, plain
 from vlmscope.datasets import coco_objects
-from vlmscope.llava_interp import ablate, geometry, knockout, prompts, selection, windows
-from vlmscope.llava_interp.ablate import Bench
+from vlmscope.llava_interp import ablate, experiments, geometry, knockout, prompts, selection, windows
+from vlmscope.llava_interp.experiments import Bench
 from vlmscope.llava_interp.selection import Filter
 from vlmscope.llava_interp.windows import Intervention
 from vlmscope.models.base import family
@@ -125,7 +125,7 @@ def test_the_pictures_questions_are_answered_as_by_a_hook(loaded, value):
     checked = 0
     for one in asked:
         text = own.ask(one.sample.question, ASKING["begin"])
-        prompt, word, _ = ablate.question(own, one)
+        prompt, word, _ = experiments.question(own, one)
         for condition in ablate._sets(own, one, prompt, word):
             if condition.family not in ("object", "random", "register", "whole"):
                 continue

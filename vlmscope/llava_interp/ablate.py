@@ -5,86 +5,43 @@ prompt; rows of a batch differ in picture and condition.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from PIL import Image
-from torch import Tensor
 
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import answers, geometry, gradient, mean, prompts, selection, tokens
+from vlmscope.llava_interp import answers, experiments, geometry, gradient, prompts, tokens
+from vlmscope.llava_interp.experiments import MODES, Bench, Found, Record, chosen, named, question, right
 from vlmscope.llava_interp.prompts import Asked
 from vlmscope.llava_interp.schemas import RECORDS
-from vlmscope.llava_interp.selection import Filter, Target
+from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tokens import Condition
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
-from vlmscope.samples import Sample, read
 
 log = logging.getLogger(__name__)
 
 NONE = Condition("none", None, ())
-MODES: tuple[answers.Mode, ...] = ("strict", "official")
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every experiment of a model needs.
-
-    value      what replaces a token, float [d]; None for zeros
-    average    the mean visual token, the baseline of gradients; None where neither is asked for
-    told       settings: asking, ablation, synonyms; geometry
-    """
-
-    loaded: Loaded
-    picture: Callable[[Sample], Image.Image]
-    value: Tensor | None
-    average: Tensor | None
-    told: Mapping[str, Any]
-    batch: int
-
-    def ask(self, question: str, begin: str = "") -> str:
-        """A question within the model's template."""
-        return prompts.text(self.loaded, self.told["asking"], question, begin)
-
-
-def bench(loaded: Loaded, raw: str, vector: str, settings: Mapping[str, Any], batch: int) -> Bench:
-    """From files: the manifest of the pictures and the mean vector."""
-    average = mean.load(vector, loaded)
-    value = None if settings["ablation"]["value"] == "zero" else average
-    return Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
-
-
-def chosen(loaded: Loaded, samples: str, settings: Mapping[str, Any]) -> tuple[list[Target], dict[str, int]]:
-    """Objects to look at, and how many pictures each step of the choice left."""
-    told = settings["objects"]
-    limits = Filter(told["most"], told["least_area"], told["most_area"])
-    return selection.targets(read(samples), limits, prompts.view(loaded), told["geometry"])
+# The atlas opens its bench here.
+bench = experiments.bench
 
 
 # ---- descriptions and polls ---------------------------------------------------------------------------------------
 
 
-def described(
-    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def described(own: Bench, samples: str) -> Found:
     """Records of descriptions and polls, and the funnel of pictures.
 
     Every candidate is described as it is and with noise on its object; the conditions follow where the object was named
     before and not behind the noise, by at least one way to judge: which of them counts is left to the tables.
     """
-    own = bench(loaded, raw, vector, settings, batch)
-    targets, funnel = chosen(loaded, samples, settings)
+    targets, funnel = chosen(own.loaded, samples, own.told)
     records: list[Record] = []
-    kept, most = 0, settings["ablation"]["images"]
-    for start in range(0, len(targets), batch):
+    kept, most = 0, own.told["ablation"]["images"]
+    for start in range(0, len(targets), own.batch):
         if kept >= most:
             break
-        part = targets[start : start + batch]
+        part = targets[start : start + own.batch]
         first, left = _candidates(own, part)
         records += first
         kept += len(left)
@@ -188,44 +145,16 @@ def _record(target: Target, setting: str, one: Condition, told: Mapping[str, Any
     return empty | named(target) | places | {"tokens": len(one.tokens), "indices": list(one.tokens)} | dict(told)
 
 
-def named(target: Target) -> Record:
-    """Which object of which picture."""
-    return {
-        "sample": target.sample.sample,
-        "image_id": target.image_id,
-        "ann_id": target.ann_id,
-        "class": target.name,
-    }
-
-
 # ---- questions of the pictures ------------------------------------------------------------------------------------
 
 
-def answered(
-    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def answered(own: Bench, samples: str) -> Found:
     """Records of the pictures' own questions, each answered with one token, and the funnel of pictures.
 
     Conditions follow where the untouched answer is right by at least one way to judge.
     """
-    own = bench(loaded, raw, vector, settings, batch)
-    targets, funnel = chosen(loaded, samples, settings)
-    asked = [one for one in targets if one.sample.question][: settings["ablation"]["images"]]
-    records = [record for one in asked for record in _questioned(own, one)]
-    return pl.DataFrame(records, schema=RECORDS), funnel | {"with_question": len(asked)}
-
-
-def question(own: Bench, target: Target) -> tuple[Asked, prompts.Word, Record]:
-    """A picture's question, the first token of the class that answers it, and the untouched answer."""
-    text = own.ask(target.sample.question, own.told["asking"]["begin"])
-    asked = prompts.prepare(own.loaded, [text], [own.picture(target.sample)], 1)[0]
-    wanted = prompts.word(own.loaded.processor.tokenizer, target.name.lower())
-    return asked, wanted, prompts.told(own.loaded, prompts.next_logits(own.loaded, [(asked, ())], None, 1)[0], wanted)
-
-
-def right(told: Mapping[str, Any]) -> bool:
-    """Whether a token answers the question by at least one way to judge."""
-    return any(answers.names(told["text"], told["first"], told["token"], told["right"], mode) for mode in MODES)
+    asked, funnel = experiments.questioned(own, samples, own.told["ablation"]["images"])
+    return experiments.gathered(asked, lambda one: _questioned(own, one), RECORDS), funnel
 
 
 def _questioned(own: Bench, target: Target) -> Iterator[Record]:

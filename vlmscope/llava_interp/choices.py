@@ -8,41 +8,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, lens, mean, prompts, rollout, tokens
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, lens, prompts, rollout, tokens
 from vlmscope.llava_interp.choices_tables import CHOICES
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.lens import Reading
 from vlmscope.llava_interp.prompts import Asked, Word
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tokens import Condition
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
-from vlmscope.session import progress
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `CHOICES` of the pictures' own questions, the untouched one first, and the funnel of pictures.
 
     settings   objects, asking, choices; value: mean, zero
     """
-    average = mean.load(vector, loaded)
-    value = None if settings["value"] == "zero" else average
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
-    asked = [one for one in targets if one.sample.question][: settings["choices"]["images"]]
-    records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one)]
-    return pl.DataFrame(records, schema=CHOICES), funnel | {"with_question": len(asked)}
+    told = own.told["choices"]
+    asked, funnel = experiments.questioned(own, samples, told["images"])
+    return experiments.gathered(asked, lambda one: _of_picture(own, one), CHOICES), funnel
 
 
 def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
-    asked, word, plain = ablate.question(own, target)
+    asked, word, plain = experiments.question(own, target)
     yield _record(target, Condition("none", None, ()), plain)
-    if not ablate.right(plain):
+    if not experiments.right(plain):
         return
     sets = list(conditions(own, target, asked, word))
     found = prompts.next_logits(own.loaded, [(asked, one.tokens) for one in sets], own.value, own.batch)
@@ -53,7 +43,7 @@ def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
 def _record(target: Target, one: Condition, told: Mapping[str, Any]) -> Record:
     places = {"condition": one.family, "size": one.size, "tokens": len(one.tokens), "indices": list(one.tokens)}
     inside = {"on_object": len(set(one.tokens) & set(target.patches)) / len(one.tokens) if one.tokens else None}
-    return dict.fromkeys(CHOICES) | ablate.named(target) | places | inside | dict(told)
+    return dict.fromkeys(CHOICES) | experiments.named(target) | places | inside | dict(told)
 
 
 def conditions(own: Bench, target: Target, asked: Asked, word: Word) -> Iterator[Condition]:

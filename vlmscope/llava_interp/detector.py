@@ -5,9 +5,8 @@ every class besides. The control is the same class's score in another picture: w
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,13 +14,11 @@ import torch
 from torch import Tensor
 
 from vlmscope import lens
-from vlmscope.capture.batches import picture_of
 from vlmscope.llava_interp import prompts, tokens, tuned
-from vlmscope.llava_interp.ablate import Bench, Record
 from vlmscope.llava_interp.detector_tables import DETECTED
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.prompts import Word
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
 
@@ -40,18 +37,15 @@ class Seen:
     scores: np.ndarray
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `DETECTED`, one per picture and class that is asked for.
 
     settings   asking, question, detector
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
     rows = [one for one in read(samples) if classes(one)]
     names = sorted({name for one in rows for name in classes(one)})
-    part = rows[: settings["detector"]["images"]]
-    words = [prompts.word(loaded.processor.tokenizer, name.lower()) for name in names]
+    part = rows[: own.told["detector"]["images"]]
+    words = [prompts.word(own.loaded.processor.tokenizer, name.lower()) for name in names]
     seen = [_seen(own, one, names, words) for one in progress(part, len(part), "pictures")]
     records = [
         row

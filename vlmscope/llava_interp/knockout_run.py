@@ -1,19 +1,12 @@
 """Blocked attention from files to records: every group in every window, and by layers (llava_interp.md 2.7)."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import polars as pl
-
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, knockout, prompts, windows
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, knockout, prompts, windows
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.schemas import KNOCKOUTS
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.windows import Intervention
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
-from vlmscope.session import progress
 
 # Groups that are also blocked layer by layer.
 SWEPT = (
@@ -25,19 +18,15 @@ SWEPT = (
 )
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records of all interventions, and the funnel of pictures; nothing is written, one token answers.
 
     Interventions follow where the untouched answer is right by at least one way to judge.
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
-    asked = [one for one in targets if one.sample.question][: settings["knockout"]["images"]]
-    wanted = interventions(loaded.family.site("resid_post").layers(loaded.config), settings["knockout"]["sliding"])
-    records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one, wanted)]
-    return pl.DataFrame(records, schema=KNOCKOUTS), funnel | {"with_question": len(asked)}
+    told, model = own.told["knockout"], own.loaded
+    asked, funnel = experiments.questioned(own, samples, told["images"])
+    wanted = interventions(model.family.site("resid_post").layers(model.config), told["sliding"])
+    return experiments.gathered(asked, lambda one: _of_picture(own, one, wanted), KNOCKOUTS), funnel
 
 
 def interventions(depth: int, widths: list[int]) -> list[Intervention]:
@@ -49,9 +38,9 @@ def interventions(depth: int, widths: list[int]) -> list[Intervention]:
 
 def _of_picture(own: Bench, target: Target, wanted: list[Intervention]) -> Iterator[Record]:
     """Records of one picture, the untouched one first."""
-    asked, word, plain = ablate.question(own, target)
-    yield dict.fromkeys(KNOCKOUTS) | ablate.named(target) | {"source": "", "target": ""} | plain
-    if not ablate.right(plain):
+    asked, word, plain = experiments.question(own, target)
+    yield dict.fromkeys(KNOCKOUTS) | experiments.named(target) | {"source": "", "target": ""} | plain
+    if not experiments.right(plain):
         return
     grid = prompts.view(own.loaded).grid
     sources = knockout.keys(target.patches, asked, grid, own.told["knockout"]["seed"], target.image_id)
@@ -67,4 +56,4 @@ def _of_picture(own: Bench, target: Target, wanted: list[Intervention]) -> Itera
             "keys": len(sources[one.source]),
             "queries": len(knockout.block(one, sources, targets).queries),
         }
-        yield ablate.named(target) | where | prompts.told(own.loaded, logits, word)
+        yield experiments.named(target) | where | prompts.told(own.loaded, logits, word)

@@ -7,36 +7,26 @@ what enters the decoder, layer l the output of block l; behind the last block no
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import polars as pl
 from torch import Tensor
 
-from vlmscope.capture.batches import picture_of
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablate, geometry, prompts, tokens, tracing, tuned
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, geometry, prompts, tokens, tracing, tuned
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.layers_tables import LAYERS
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tracing import Repair
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
-from vlmscope.session import progress
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `LAYERS` of the pictures' own questions, the untouched one first, and the funnel of pictures.
 
     settings   objects, asking, layers
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
-    told = settings["layers"]
+    told = own.told["layers"]
+    asked, funnel = experiments.questioned(own, samples, told["images"])
     means = averages(own, read(samples)[: told["averaged"]])
-    asked = [one for one in targets if one.sample.question][: told["images"]]
-    records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one, means)]
-    return pl.DataFrame(records, schema=LAYERS), funnel | {"with_question": len(asked)}
+    return experiments.gathered(asked, lambda one: _of_picture(own, one, means), LAYERS), funnel
 
 
 def averages(own: Bench, rows: Sequence[Sample]) -> Tensor:
@@ -53,10 +43,10 @@ def averages(own: Bench, rows: Sequence[Sample]) -> Tensor:
 
 
 def _of_picture(own: Bench, target: Target, means: Tensor) -> Iterator[Record]:
-    asked, word, plain = ablate.question(own, target)
-    same = dict.fromkeys(LAYERS) | ablate.named(target)
+    asked, word, plain = experiments.question(own, target)
+    same = dict.fromkeys(LAYERS) | experiments.named(target)
     yield same | {"part": "none", "tokens": 0} | plain
-    if not ablate.right(plain):
+    if not experiments.right(plain):
         return
     wanted = {
         Repair(layer, places): (part, layer)

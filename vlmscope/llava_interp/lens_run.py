@@ -8,18 +8,16 @@ import h5py
 import numpy as np
 import polars as pl
 
-from vlmscope.capture.batches import picture_of
 from vlmscope.lens import texts
-from vlmscope.llava_interp import ablate, geometry, lens_file, lens_scores, prompts
+from vlmscope.llava_interp import experiments, geometry, lens_file, lens_scores, prompts
 from vlmscope.llava_interp import lens as lenses
-from vlmscope.llava_interp.ablate import Bench
 from vlmscope.llava_interp.answers import MARKS
+from vlmscope.llava_interp.experiments import Bench
 from vlmscope.llava_interp.lens import Reading
 from vlmscope.llava_interp.prompts import Asked, Word
 from vlmscope.llava_interp.schemas import HITS, SEGMENTATION
 from vlmscope.llava_interp.selection import Target
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.session import progress
 
 Row = dict[str, Any]
@@ -32,10 +30,10 @@ def from_files(
 
     settings   objects, asking, lens
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
+    own = experiments.bench(loaded, raw, "", settings, batch)
     told = settings["lens"]
     sized = settings["objects"] | {key: told[key] for key in ("least_area", "most_area")}
-    targets, _ = ablate.chosen(loaded, samples, {**settings, "objects": sized})
+    targets, _ = experiments.chosen(loaded, samples, {**settings, "objects": sized})
     targets = targets[: told["images"]]
     hits: list[Row] = []
     maps: list[Row] = []
@@ -80,7 +78,7 @@ def rates(one: Target, grid: int, wanted: Word, seen: np.ndarray, known: Mapping
         for k in sorted({1, seen.shape[-1]}):
             hit = lens_scores.hits(seen[..., :k], tokens)
             for layer, row in enumerate(hit):
-                yield ablate.named(one) | {
+                yield experiments.named(one) | {
                     "layer": layer,
                     "criterion": criterion,
                     "topk": k,

@@ -5,24 +5,20 @@ the question, stay. States of the picture are put into the twin's prompt, some p
 much of the way back to the first object's name do they lead? Layer 0 is what enters the decoder.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 from PIL import Image
 from torch import Tensor
 
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, geometry, prompts, tokens, tracing
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, geometry, prompts, tokens, tracing
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.pairs_tables import PAIRS
 from vlmscope.llava_interp.prompts import Asked, Word
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tracing import Repair
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.session import progress
 
 
@@ -55,17 +51,15 @@ def boxes(own: Sequence[int], other: Sequence[int], grid: int) -> tuple[Box, Box
     return first, second
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `PAIRS` of the pairs whose two answers are right, and how many pairs each step left.
 
     settings   objects, asking, pairs
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
+    told = own.told["pairs"]
+    targets, funnel = experiments.chosen(own.loaded, samples, own.told)
     asked = [one for one in targets if one.sample.question]
-    matched = list(couples(asked, settings["pairs"]["seed"]))[: settings["pairs"]["images"]]
+    matched = list(couples(asked, told["seed"]))[: told["images"]]
     found = [list(_of_pair(own, *pair)) for pair in progress(matched, len(matched), "pairs")]
     counts = {"pairs": len(matched), "right": sum(bool(one) for one in found)}
     return pl.DataFrame([row for one in found for row in one], schema=PAIRS), funnel | counts
@@ -96,7 +90,7 @@ def _of_pair(own: Bench, first: Target, second: Target) -> Iterator[Record]:
     whole, broken = prompts.prepare(loaded, [text] * 2, [plain, changed], 2)
     words = [prompts.word(loaded.processor.tokenizer, one.name.lower()) for one in (first, second)]
     ends = prompts.next_logits(loaded, [(whole, ()), (broken, ())], None, 2)
-    same = ablate.named(first) | {"twin": second.sample.sample, "twin_class": second.name, "layer": None}
+    same = experiments.named(first) | {"twin": second.sample.sample, "twin_class": second.name, "layer": None}
     if any(int(logits.argmax()) not in word.right for logits, word in zip(ends, words, strict=True)):
         return
     for part, logits in zip(("own", "twin"), ends, strict=True):

@@ -6,22 +6,15 @@ that the other object touches are never taken away.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import polars as pl
-
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, geometry, mean, prompts, tokens
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, geometry, prompts, tokens
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.geometry import Mode, View
 from vlmscope.llava_interp.selection import Filter, Target
 from vlmscope.llava_interp.several_tables import POLLS
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
-from vlmscope.session import progress
 
 
 @dataclass(frozen=True)
@@ -62,26 +55,20 @@ def sets(pair: Pair, grid: int, buffer: int, seed: int) -> dict[str, list[int]]:
     return {"object": own, "matched": sorted(tokens.drawn(draws, grid * grid, len(own), taken))}
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Answers `POLLS` about both objects of every pair, and the funnel of pictures.
 
     settings   objects, asking, several; value: mean, zero
     """
-    average = mean.load(vector, loaded)
-    value = None if settings["value"] == "zero" else average
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
-    told, seen = settings["objects"], prompts.view(loaded)
-    limits = Filter(told["most"], told["least_area"], told["most_area"])
-    rows = read(samples)
-    every = [fitting(one, limits, seen, told["geometry"]) for one in rows]
-    pairs = [drawn(found, settings["several"]["seed"]) for found in every if len(found) > 1]
+    told, geometrical = own.told["several"], own.told["objects"]["geometry"]
+    rows, seen, limits = read(samples), prompts.view(own.loaded), experiments.limits(own.told)
+    every = [fitting(one, limits, seen, geometrical) for one in rows]
+    pairs = [drawn(found, told["seed"]) for found in every if len(found) > 1]
     # An object all of whose patches another one touches too cannot be taken away by itself.
     pairs = [one for one in pairs if set(one.first.patches) - set(one.second.patches)]
-    part = pairs[: settings["several"]["images"]]
-    records = [record for one in progress(part, len(part), "pictures") for record in _of_pair(own, one)]
-    return pl.DataFrame(records, schema=POLLS), {"pictures": len(rows), "with_pair": len(pairs), "asked": len(part)}
+    part = pairs[: told["images"]]
+    counts = {"pictures": len(rows), "with_pair": len(pairs), "asked": len(part)}
+    return experiments.gathered(part, lambda one: _of_pair(own, one), POLLS), counts
 
 
 def _of_pair(own: Bench, pair: Pair) -> Iterator[Record]:
@@ -99,7 +86,7 @@ def _of_pair(own: Bench, pair: Pair) -> Iterator[Record]:
     for (role, _, condition, buffer, found), each in zip(rows, logits, strict=True):
         said = prompts.told(own.loaded, each, word)
         yield {
-            **ablate.named(pair.first),
+            **experiments.named(pair.first),
             "other": pair.second.name,
             "asked": role,
             "condition": condition,

@@ -4,24 +4,19 @@ What is blocked for the last position of the prompt is blocked for everything th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import polars as pl
 import torch
 
 from vlmscope import sweep
 from vlmscope.blocking import Block, blocked
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, knockout, prompts, windows
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import answers, experiments, knockout, prompts, windows
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.prompts import Asked
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.spoken_tables import SPOKEN
 from vlmscope.llava_interp.windows import Intervention
 from vlmscope.models import answer
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
-from vlmscope.session import progress
 
 # Keys and queries of the prompt; what is written is always among the queries.
 GROUPS = (
@@ -32,29 +27,27 @@ GROUPS = (
 )
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `SPOKEN`, the untouched description first, and the funnel of pictures.
 
     settings   objects, asking, spoken, synonyms
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
-    part = targets[: settings["spoken"]["images"]]
-    spans = windows.windows(loaded.family.site("resid_post").layers(loaded.config))
+    told, model = own.told["spoken"], own.loaded
+    targets, funnel = experiments.chosen(model, samples, own.told)
+    part = targets[: told["images"]]
+    spans = windows.windows(model.family.site("resid_post").layers(model.config))
     wanted = [Intervention(*group, span) for group in GROUPS for span in spans]
-    records = [record for one in progress(part, len(part), "pictures") for record in _of_picture(own, one, wanted)]
-    return pl.DataFrame(records, schema=SPOKEN), funnel | {"described": len(part)}
+    found = experiments.gathered(part, lambda one: _of_picture(own, one, wanted), SPOKEN)
+    return found, funnel | {"described": len(part)}
 
 
 def _of_picture(own: Bench, target: Target, wanted: Sequence[Intervention]) -> Iterator[Record]:
     """Descriptions of one picture; interventions follow where its object is named at first by a way to judge."""
     asked = prompts.prepare(own.loaded, [own.ask(own.told["asking"]["describe"])], [own.picture(target.sample)], 1)[0]
-    most, same = own.told["asking"]["generative_tokens"], dict.fromkeys(SPOKEN) | ablate.named(target)
+    most, same = own.told["asking"]["generative_tokens"], dict.fromkeys(SPOKEN) | experiments.named(target)
     plain = prompts.write(own.loaded, [(asked, ())], None, most, 1)[0]
     yield same | {"source": "", "target": "", "window": "", "text": plain}
-    if not any(ablate.answers.mentions(plain, target.name, mode, own.told["synonyms"]) for mode in ablate.MODES):
+    if not any(answers.mentions(plain, target.name, mode, own.told["synonyms"]) for mode in experiments.MODES):
         return
     grid = prompts.view(own.loaded).grid
     keys = knockout.keys(target.patches, asked, grid, own.told["spoken"]["seed"], target.image_id)

@@ -3,43 +3,30 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import polars as pl
-
-from vlmscope.capture.batches import picture_of
-from vlmscope.llava_interp import ablate, geometry, mean, prompts, tokens, tracing
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, geometry, prompts, tokens, tracing
+from vlmscope.llava_interp.experiments import Bench, Found, Record
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tracing import Repair
 from vlmscope.llava_interp.tracing_tables import TRACES
-from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
-from vlmscope.session import progress
 
 
-def from_files(
-    loaded: Loaded, *, raw: str, samples: str, vector: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def from_files(own: Bench, samples: str) -> Found:
     """Records `TRACES` of pictures whose untouched answer is right, and the funnel of pictures.
 
     settings   objects, asking; images, corrupted, layers, seed of tracing; value: mean, zero
     """
-    average = mean.load(vector, loaded)
-    value = None if settings["value"] == "zero" else average
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), value, average, settings, batch)
-    targets, funnel = ablate.chosen(loaded, samples, settings)
-    asked = [one for one in targets if one.sample.question][: settings["images"]]
-    records = [record for one in progress(asked, len(asked), "pictures") for record in _of_picture(own, one)]
-    return pl.DataFrame(records, schema=TRACES), funnel | {"with_question": len(asked)}
+    asked, funnel = experiments.questioned(own, samples, own.told["images"])
+    return experiments.gathered(asked, lambda one: _of_picture(own, one), TRACES), funnel
 
 
 def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
-    asked, word, plain = ablate.question(own, target)
-    if not ablate.right(plain):
+    asked, word, plain = experiments.question(own, target)
+    if not experiments.right(plain):
         return
     told, grid = own.told, prompts.view(own.loaded).grid
     lost = range(asked.visual) if told["corrupted"] == "whole" else target.patches
     broken = prompts.next_logits(own.loaded, [(asked, lost)], own.value, 1)[0]
-    same = ablate.named(target) | {"grid": grid, "corrupted": told["corrupted"], "layer": None, "patch": None}
+    same = experiments.named(target) | {"grid": grid, "corrupted": told["corrupted"], "layer": None, "patch": None}
     corrupted = prompts.told(own.loaded, broken, word)
     for part, count, found in (("clean", 0, plain), ("corrupted", len(lost), corrupted)):
         yield same | {"part": part, "tokens": count} | _read(found)

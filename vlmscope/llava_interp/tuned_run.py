@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vlmscope.capture.batches import picture_of
 from vlmscope.errors import VlmscopeError
 from vlmscope.lens import texts
-from vlmscope.llava_interp import ablate, lens_run, prompts, tuned
-from vlmscope.llava_interp.ablate import Bench, Record
+from vlmscope.llava_interp import experiments, lens_run, prompts, tuned
+from vlmscope.llava_interp.experiments import Bench, Record
 from vlmscope.llava_interp.selection import Target
 from vlmscope.llava_interp.tuned import Maps, Running
 from vlmscope.llava_interp.tuned_tables import HITS
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.samples import read
 from vlmscope.session import progress
 
@@ -28,11 +26,11 @@ def from_files(
     fitted     sample table of the pictures that the maps are fitted on; samples: of those that are judged
     settings   objects, asking, lens, tuned
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
+    own = experiments.bench(loaded, raw, "", settings, batch)
     maps, pictures, positions = _fit(own, fitted)
     told = settings["lens"]
     sized = settings["objects"] | {key: told[key] for key in ("least_area", "most_area")}
-    targets, _ = ablate.chosen(loaded, samples, {**settings, "objects": sized})
+    targets, _ = experiments.chosen(loaded, samples, {**settings, "objects": sized})
     targets, known = targets[: told["images"]], {}
     records = [row for one in progress(targets, len(targets), "pictures") for row in _judged(own, one, maps, known)]
     about = {"pictures": pictures, "positions": positions, "ridge": settings["tuned"]["ridge"]}

@@ -6,12 +6,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vlmscope.capture.batches import picture_of
 from vlmscope.lens import texts
-from vlmscope.llava_interp import lens_file, prompts, tuned, views, views_file
-from vlmscope.llava_interp.ablate import Bench
+from vlmscope.llava_interp import experiments, lens_file, prompts, tuned, views, views_file
+from vlmscope.llava_interp.experiments import Bench
 from vlmscope.models.load import Loaded
-from vlmscope.raw import read_manifest
 from vlmscope.samples import read
 from vlmscope.session import progress
 from vlmscope.store import hdf5
@@ -34,7 +32,7 @@ def from_files(
     maps       the affine maps, where settings name that lens; else nothing
     settings   asking, question, views
     """
-    own = Bench(loaded, picture_of(read_manifest(raw)["root"]), None, None, settings, batch)
+    own = experiments.bench(loaded, raw, "", settings, batch)
     with lens_file.opened(shown) as file:
         names = list(file)
     by_name = {one.sample: one for one in read(samples)}

@@ -8,9 +8,10 @@ import pytest
 from vlmscope import raw
 from vlmscope.atlas import known
 from vlmscope.atlas.known import Known, Units
+from vlmscope.capture.batches import picture_of
 from vlmscope.config import default, plain
 from vlmscope.datasets import base
-from vlmscope.llava_interp import ablate, prompts, selection
+from vlmscope.llava_interp import experiments, prompts, selection
 from vlmscope.llava_interp.selection import Filter
 from vlmscope.models.load import describe, load
 from vlmscope.multimodal_sae.sae import Config, SparseCoder
@@ -59,8 +60,8 @@ def targets(shipped, drawn):
 @pytest.fixture(scope="package")
 def bench(shipped, drawn, settings):
     """What passes need of files; replaced tokens become zeros."""
-    picture = ablate.picture_of(files.read_json(drawn[0])["root"])
-    return ablate.Bench(shipped, picture, None, None, settings, 8)
+    picture = picture_of(files.read_json(drawn[0])["root"])
+    return experiments.Bench(shipped, picture, None, None, settings, 8)
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,7 @@ import pytest
 
 from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablate, ablation_tables, knockout_run, mean, prompts
+from vlmscope.llava_interp import ablate, ablation_tables, experiments, knockout_run, mean, prompts
 from vlmscope.llava_interp.exchange import imported, names, results
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables
@@ -24,7 +24,7 @@ TOLD = {
 
 @pytest.fixture(scope="module")
 def settings():
-    told = plain(default())["llava_interp"]
+    told = plain(default())["llava_interp"] | {"value": "mean"}
     told["ablation"] |= {"images": 6, "sizes": [2, 8]}
     told["ablation"]["gradient"] |= {"steps": 2, "sizes": [8]}
     told["knockout"] |= {"images": 6}
@@ -42,9 +42,9 @@ def run(shipped, drawn, settings, tmp_path_factory):
     mean.write(*mean.vector(shipped, published=(), settings={"folder": "", "most": 8}, **files), target=vector)
     return {
         "samples": files["samples"],
-        "ablation": ablate.described(shipped, vector=vector, settings=settings, **files)[0],
-        "vqa": ablate.answered(shipped, vector=vector, settings=settings, **files)[0],
-        "knockout": knockout_run.from_files(shipped, settings=settings, **files)[0],
+        "ablation": experiments.run(ablate.described, shipped, vector=vector, settings=settings, **files)[0],
+        "vqa": experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)[0],
+        "knockout": experiments.run(knockout_run.from_files, shipped, settings=settings, **files)[0],
     }
 
 

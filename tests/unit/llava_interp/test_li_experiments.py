@@ -11,6 +11,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp import (
     ablate,
     ablation_tables,
+    experiments,
     gradient,
     knockout,
     knockout_run,
@@ -43,7 +44,7 @@ def files(drawn):
 
 @pytest.fixture(scope="package")
 def settings():
-    told = plain(default())["llava_interp"]
+    told = plain(default())["llava_interp"] | {"value": "mean"}
     told["ablation"] |= {"images": 8, "sizes": [2, 8]}
     told["ablation"]["gradient"] |= {"steps": 4, "sizes": [8]}
     told["knockout"]["images"] = 8
@@ -119,8 +120,8 @@ def test_random_keys_lie_beside_the_object_and_are_as_many(chosen, asked):
 
 
 def test_the_object_s_tokens_matter_and_as_many_others_do_not(shipped, files, settings, vector):
-    records, funnel = ablate.described(shipped, vector=vector, settings=settings, **files)
-    asked, _ = ablate.answered(shipped, vector=vector, settings=settings, **files)
+    records, funnel = experiments.run(ablate.described, shipped, vector=vector, settings=settings, **files)
+    asked, _ = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)
     assert funnel["pictures"] == 24 and funnel["with_object"] >= funnel["in_view"] >= 8
     found = ablation_tables.table(pl.concat([records, asked]), TOLD)
     own = found.filter(condition="object", buffer=1)
@@ -131,12 +132,12 @@ def test_the_object_s_tokens_matter_and_as_many_others_do_not(shipped, files, se
     drops = found.filter(setting="vqa")["correct_prob_drop"]
     assert drops.is_not_null().all() and found.filter(setting="polling")["correct_prob_drop"].is_null().all()
     # Draws depend on picture and condition alone.
-    again, _ = ablate.answered(shipped, vector=vector, settings=settings, **files)
+    again, _ = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)
     assert again.select("indices").equals(asked.select("indices"))
 
 
 def test_blocked_attention_from_the_object_matters(shipped, files, settings):
-    records, _ = knockout_run.from_files(shipped, settings=settings, **files)
+    records, _ = experiments.run(knockout_run.from_files, shipped, settings=settings, **files)
     found = knockout_tables.table(records, TOLD)
     every = found.filter(sort="window", window="all", target="last")
     drop = dict(every.select("source", "correct_prob_drop").iter_rows())
@@ -185,7 +186,7 @@ def test_pictures_without_a_question_are_passed_over(shipped, files, settings, v
     none = [replace(one, question="") for one in drawn[1]]
     tables.write(table(none), tmp_path / "s.parquet", SCHEMA)
     own = files | {"samples": str(tmp_path / "s.parquet")}
-    records, funnel = ablate.answered(shipped, vector=vector, settings=settings, **own)
-    blocked, _ = knockout_run.from_files(shipped, settings=settings, **own)
+    records, funnel = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **own)
+    blocked, _ = experiments.run(knockout_run.from_files, shipped, settings=settings, **own)
     assert len(records) == len(blocked) == funnel["with_question"] == 0
     assert ablation_tables.table(records, TOLD).is_empty() and knockout_tables.table(blocked, TOLD).is_empty()

@@ -11,10 +11,10 @@ import torch
 from vlmscope import lens, stats
 from vlmscope.config import default, plain
 from vlmscope.llava_interp import (
-    ablate,
     choices_tables,
     detector,
     detector_tables,
+    experiments,
     layers_tables,
     pairs,
     pairs_tables,
@@ -65,7 +65,7 @@ def test_rectangles_are_of_one_size_and_within_their_pictures(own, other, wanted
 
 
 def test_a_twin_differs_within_its_rectangle_alone(shipped, drawn, chosen, settings):
-    own = ablate.Bench(shipped, lambda one: picture(one, drawn[0] / "drawn"), None, None, settings, 8)
+    own = experiments.Bench(shipped, lambda one: picture(one, drawn[0] / "drawn"), None, None, settings, 8)
     first, second = next(pairs.couples(chosen, 0))
     assert first.name != second.name
     seen, changed, box = pairs.twin(own, first, second)
@@ -101,7 +101,7 @@ def test_the_way_back_is_counted_between_twin_and_picture():
 
 
 def test_the_object_s_states_lead_the_twin_back(shipped, files, settings):
-    records, counts = pairs.from_files(shipped, settings=settings, **files)
+    records, counts = experiments.run(pairs.from_files, shipped, settings=settings, **files)
     assert 3 <= counts["right"] <= counts["pairs"] == 8
     found = {(one["part"], one["layer"]): one for one in pairs_tables.table(records, TOLD).iter_rows(named=True)}
     assert found["object", 0]["recovered"] > 0.9 and abs(found["matched", 0]["recovered"]) < 0.2
@@ -161,7 +161,7 @@ def test_scores_are_the_largest_probability_of_a_class(shipped, drawn, chosen, s
 
 
 def test_the_lens_knows_what_is_there(shipped, files, settings, drawn):
-    records, counts = detector.from_files(shipped, settings=settings, **files)
+    records, counts = experiments.run(detector.from_files, shipped, settings=settings, **files)
     assert counts["pictures"] == 6 and len(records) >= 12
     for (name,), part in records.group_by("sample"):
         sample = next(one for one in drawn[1] if one.sample == name)

@@ -9,7 +9,7 @@ from scipy import stats as scipy_stats
 from vlmscope import sweep
 from vlmscope.capture import attention
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import knockout_run, prompts, rollout, rollout_run, rollout_tables
+from vlmscope.llava_interp import experiments, knockout_run, prompts, rollout, rollout_run, rollout_tables
 from vlmscope.llava_interp.schemas import KNOCKOUTS
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables
@@ -128,8 +128,8 @@ def test_the_last_token_looks_at_the_object(shipped, drawn, settings, tmp_path):
     folder, samples = drawn
     tables.write(table(samples), tmp_path / "samples.parquet", SCHEMA)
     files = {"raw": str(folder / "raw.json"), "samples": str(tmp_path / "samples.parquet"), "settings": settings}
-    masses, funnel = rollout_run.from_files(shipped, batch=1, **files)
-    knockout, _ = knockout_run.from_files(shipped, batch=32, **files)
+    masses, funnel = experiments.run(rollout_run.from_files, shipped, batch=1, **files)
+    knockout, _ = experiments.run(knockout_run.from_files, shipped, batch=32, **files)
     assert funnel["with_question"] == 8 >= masses["sample"].n_unique() >= 6
     found = rollout_tables.table(masses, knockout, TOLD)
     every = found.filter(window="all")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import geometry, mean, several, several_tables
+from vlmscope.llava_interp import experiments, geometry, mean, several, several_tables
 from vlmscope.llava_interp.geometry import View
 from vlmscope.llava_interp.selection import Filter, Target
 from vlmscope.llava_interp.several import Pair
@@ -93,7 +93,7 @@ def test_what_takes_one_object_away_leaves_the_other(shipped, drawn, tmp_path):
     vector = str(tmp_path / "mean.safetensors")
     mean.write(*mean.vector(shipped, published=(), settings={"folder": "", "most": 12}, **files), target=vector)
     told = plain(default())["llava_interp"] | {"value": "mean"}
-    records, funnel = several.from_files(shipped, vector=vector, settings=told, **files)
+    records, funnel = experiments.run(several.from_files, shipped, vector=vector, settings=told, **files)
     assert funnel["pictures"] == 24 >= funnel["with_pair"] == funnel["asked"] >= 6
     found = several_tables.table(records, TOLD)
     lost = {(row["condition"], row["buffer"], row["asked"]): row["pct_lost"] for row in found.iter_rows(named=True)}

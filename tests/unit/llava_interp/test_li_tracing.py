@@ -7,7 +7,16 @@ import torch
 
 from vlmscope import sweep
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import knockout, mean, prompts, tracing, tracing_pictures, tracing_run, tracing_tables
+from vlmscope.llava_interp import (
+    experiments,
+    knockout,
+    mean,
+    prompts,
+    tracing,
+    tracing_pictures,
+    tracing_run,
+    tracing_tables,
+)
 from vlmscope.llava_interp.tracing import Repair
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.show import traces
@@ -97,7 +106,7 @@ def test_the_object_s_patches_give_the_answer_back(shipped, drawn, settings, tmp
         *mean.vector(shipped, published=(), settings={"folder": "", "most": 12}, batch=16, **files), target=vector
     )
     told = settings | {"value": "mean", "corrupted": corrupted}
-    records, funnel = tracing_run.from_files(shipped, vector=vector, settings=told, batch=32, **files)
+    records, funnel = experiments.run(tracing_run.from_files, shipped, vector=vector, settings=told, batch=32, **files)
     tables.write(records, tmp_path / "r.parquet", tracing_tables.TRACES)
     assert funnel["with_question"] == 8 >= records["sample"].n_unique() >= 6
     found = tracing_tables.table(records, TOLD)

@@ -11,9 +11,9 @@ from vlmscope import sweep
 from vlmscope.blocking import Block, blocked
 from vlmscope.config import default, plain
 from vlmscope.llava_interp import (
-    ablate,
     choices,
     choices_tables,
+    experiments,
     geometry,
     knockout,
     layers,
@@ -126,13 +126,13 @@ def test_the_lens_names_the_tokens_that_carry_the_object(shipped, files, setting
     vector = str(tmp_path / "mean.safetensors")
     told = {"folder": "", "most": 12}
     mean.write(*mean.vector(shipped, published=(), settings=told, **files), target=vector)
-    records, funnel = choices.from_files(shipped, vector=vector, settings=settings, **files)
+    records, funnel = experiments.run(choices.from_files, shipped, vector=vector, settings=settings, **files)
     assert funnel["with_question"] == 6
     rows = {(row["condition"], row["size"]): row for row in choices_tables.table(records, TOLD).iter_rows(named=True)}
     own = rows["named", None]
     assert own["pct_lost"] > 60 and own["difference"] > 50 and own["drop_difference_low"] > 0.2
     assert rows["random", 8]["pct_lost"] < 40 and rows["attention", 8]["on_object"] > rows["random", 8]["on_object"]
-    again, _ = choices.from_files(shipped, vector=vector, settings=settings, **files)
+    again, _ = experiments.run(choices.from_files, shipped, vector=vector, settings=settings, **files)
     assert again.equals(records)
 
 
@@ -170,7 +170,7 @@ def test_states_at_a_layer_are_replaced_as_by_a_hook(shipped, asked):
 
 
 def test_the_object_s_states_matter_until_they_were_read(shipped, files, settings):
-    records, _ = layers.from_files(shipped, settings=settings, **files)
+    records, _ = experiments.run(layers.from_files, shipped, settings=settings, **files)
     found = layers_tables.table(records, TOLD)
     own, other = found.filter(part="object"), found.filter(part="matched")
     assert own["layer"].to_list() == [0, 1, 2] == other["layer"].to_list()
@@ -179,7 +179,7 @@ def test_the_object_s_states_matter_until_they_were_read(shipped, files, setting
 
 
 def test_means_are_those_of_all_visual_states(shipped, drawn, files, settings):
-    own = ablate.Bench(shipped, lambda one: picture(one, drawn[0] / "drawn"), None, None, settings, 2)
+    own = experiments.Bench(shipped, lambda one: picture(one, drawn[0] / "drawn"), None, None, settings, 2)
     means = layers.averages(own, drawn[1][:3])
     text = prompts.text(shipped, settings["asking"], settings["asking"]["describe"])
     every = prompts.prepare(shipped, [text] * 3, [picture(one, drawn[0] / "drawn") for one in drawn[1][:3]], 3)
@@ -219,7 +219,7 @@ def stepwise(shipped, asked, queries, keys, most):
 
 
 def test_descriptions_lose_the_object_when_nothing_may_look_at_it(shipped, files, settings):
-    records, funnel = spoken.from_files(shipped, settings=settings, **files)
+    records, funnel = experiments.run(spoken.from_files, shipped, settings=settings, **files)
     found = spoken_tables.table(records, TOLD).filter(window="all", target="last")
     own, other = found.rows(named=True)
     assert funnel["described"] == 4 and own["pct_lost"] > 60 and other["pct_lost"] < 40
