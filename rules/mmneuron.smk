@@ -74,25 +74,26 @@ rule mmneuron_generate:
 
 
 rule mmneuron_generate_masked:
-    """Answers with the domain's own neurons set to zero, all conditions in one job."""
+    """Answers with each domain's own neurons set to zero, all conditions in one job."""
     input:
         model="results/models/{model}/model.json",
-        raw="results/data/{domain}/raw.json",
-        samples="results/data/{domain}/val.parquet",
+        raws=portions.raws,
+        samples=portions.samples,
         neurons="results/mmneuron/{model}/neurons.parquet",
     output:
-        answers="results/mmneuron/{model}/answers/{domain}/masked.parquet",
+        answers=expand("results/mmneuron/{{model}}/answers/{domain}/masked.parquet", domain=portions.each),
     log:
-        "logs/mmneuron_generate_masked/{model}-{domain}.log",
+        f"logs/mmneuron_generate_masked/{portions.job}.log",
     benchmark:
-        "benchmarks/mmneuron_generate_masked/{model}-{domain}.tsv"
+        f"benchmarks/mmneuron_generate_masked/{portions.job}.tsv"
     params:
-        settings=settings(kind="datasets.{domain}.kind", generate="mmneuron.generate", domains="mmneuron.domains"),
+        settings=settings(generate="mmneuron.generate", domains="mmneuron.domains"),
         conditions=paths.masked_conditions,
+        portion=portions.kinds,
         code=code(
             "mmneuron_generate_masked",
-            "vlmscope.datasets.{kind:domain}",
             "vlmscope.models.{family:model}",
+            *portions.own_readers,
             lookup=paths.kinds,
         ),
     threads: resources.threads(paper=8)

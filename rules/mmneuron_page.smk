@@ -8,7 +8,7 @@
 # SETTINGS  mmneuron.evaluate, mmneuron.examples
 
 # The pictures that were counted.
-shown_samples = f"results/data/{{domain}}/{cfg.captures[cfg.mmneuron.capture].split}.parquet"
+shown_split = cfg.captures[cfg.mmneuron.capture].split
 
 
 rule mmneuron_look:
@@ -46,19 +46,18 @@ rule mmneuron_examples:
     """Pictures that the page's neurons fire at most strongly, and what zeroing each of them changes."""
     input:
         model="results/models/{model}/model.json",
-        raw="results/data/{domain}/raw.json",
-        samples=shown_samples,
+        raws=portions.raws,
+        samples=portions.tables(shown_split),
         neurons="results/mmneuron/{model}/neurons.parquet",
     output:
-        examples="results/mmneuron/{model}/examples/{domain}.parquet",
-        zeroed="results/mmneuron/{model}/zeroed/{domain}.parquet",
+        examples=expand("results/mmneuron/{{model}}/examples/{domain}.parquet", domain=portions.each),
+        zeroed=expand("results/mmneuron/{{model}}/zeroed/{domain}.parquet", domain=portions.each),
     log:
-        "logs/mmneuron_examples/{model}-{domain}.log",
+        f"logs/mmneuron_examples/{portions.job}.log",
     benchmark:
-        "benchmarks/mmneuron_examples/{model}-{domain}.tsv"
+        f"benchmarks/mmneuron_examples/{portions.job}.tsv"
     params:
         settings=settings(
-            kind="datasets.{domain}.kind",
             prompt=f"captures.{cfg.mmneuron.capture}.prompt",
             domains="mmneuron.domains",
             neurons="mmneuron.examples.neurons",
@@ -68,10 +67,11 @@ rule mmneuron_examples:
         ),
         code=code(
             "mmneuron_examples",
-            "vlmscope.datasets.{kind:domain}",
             "vlmscope.models.{family:model}",
+            *portions.own_readers,
             lookup=paths.kinds,
         ),
+        portion=portions.kinds,
     threads: resources.threads(paper=8)
     resources:
         **gpu(minutes=demands.examples),
@@ -89,7 +89,7 @@ rule mmneuron_page:
         examples=expand("results/mmneuron/{{model}}/examples/{domain}.parquet", domain=cfg.mmneuron.domains),
         zeroed=expand("results/mmneuron/{{model}}/zeroed/{domain}.parquet", domain=cfg.mmneuron.domains),
         raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
-        samples=expand(shown_samples, domain=cfg.mmneuron.domains),
+        samples=expand(f"results/data/{{domain}}/{shown_split}.parquet", domain=cfg.mmneuron.domains),
         templates=expand(
             os.path.join(root, "vlmscope", "show", "templates", "{file}"),
             file=["base.html", "picker.html", "neurons.html", "neurons.js", "neurons.css", "page.css", "page.js"],

@@ -6,7 +6,7 @@ settings and not by the model.
 
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,6 +29,7 @@ from vlmscope.models.load import Loaded
 from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import progress
+from vlmscope.store import tables
 
 Neuron = tuple[str, int, int]
 
@@ -201,12 +202,45 @@ def zeroed_table(
 
 
 def from_files(
-    loaded: Loaded, *, raw: str, samples: str, neurons: str, settings: Mapping[str, Any], batch: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Examples and effects of the page's neurons in one domain."""
-    benchmark = base.load(settings["kind"])
-    picture = batches.picture_of(read_manifest(raw)["root"])
+    loaded: Loaded,
+    *,
+    raws: Sequence[str],
+    samples: Sequence[str],
+    neurons: str,
+    portion: Mapping[str, str],
+    settings: Mapping[str, Any],
+    batch: int,
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Examples and effects of the page's neurons, some domains in turn.
+
+    portion   domain -> benchmark format, in the order of the files
+    """
     shown = chosen(masks.read(neurons, settings["domains"]), settings["neurons"])
+    for kind, raw, table in zip(portion.values(), raws, samples, strict=True):
+        yield of_domain(loaded, kind, raw, table, shown, settings, batch)
+
+
+def write(found: Iterable[tuple[pl.DataFrame, pl.DataFrame]], out: Any) -> None:
+    """Write the tables of some domains.
+
+    out   lists of paths: examples, zeroed
+    """
+    for (shown, effects), path, beside in zip(found, out.examples, out.zeroed, strict=True):
+        tables.write(shown, path, EXAMPLES)
+        tables.write(effects, beside, ZEROED)
+
+
+def of_domain(
+    loaded: Loaded,
+    kind: str,
+    raw: str,
+    samples: str,
+    shown: Sequence[Neuron],
+    settings: Mapping[str, Any],
+    batch: int,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Examples and effects of neurons in one domain, whose benchmark has the format `kind`."""
+    benchmark, picture = base.load(kind), batches.picture_of(read_manifest(raw)["root"])
     asked = once_per_picture(read(samples))[: settings["samples"]]
     prompt = shard.prompts(loaded, benchmark, settings["prompt"])
     stream = batches.prefill(loaded, asked, prompt, picture, batch)

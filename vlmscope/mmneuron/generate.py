@@ -11,6 +11,7 @@ from vlmscope import sweep
 from vlmscope.capture.batches import picture_of
 from vlmscope.datasets import base
 from vlmscope.edits import Change
+from vlmscope.mmneuron import masks
 from vlmscope.mmneuron.masks import Units
 from vlmscope.mmneuron.schemas import ANSWERS
 from vlmscope.models import answer, inputs
@@ -155,3 +156,31 @@ def from_files(
     parts = answers(loaded, asked, lambda one: benchmark.prompt(one, "full"), picture, conditions, decoding, batch)
     done = list(progress(parts, rounds(loaded, asked, decoding, batch), "batches"))
     return arranged(done, asked, list(conditions))
+
+
+def masked(
+    loaded: Loaded,
+    *,
+    raws: Sequence[str],
+    samples: Sequence[str],
+    neurons: str,
+    portion: Mapping[str, str],
+    settings: Mapping[str, Any],
+    conditions: Sequence[tuple[str, list[str]]],
+    batch: int,
+) -> Iterator[pl.DataFrame]:
+    """Answers of some domains in turn, each without its own neurons under every condition.
+
+    portion      domain -> benchmark format, in the order of the files
+    conditions   name, modules whose neurons are set to zero
+    """
+    found = masks.read(neurons, settings["domains"])
+    for (domain, kind), raw, table in zip(portion.items(), raws, samples, strict=True):
+        yield from_files(
+            loaded,
+            raw=raw,
+            samples=table,
+            settings={"kind": kind, "generate": settings["generate"]},
+            conditions=masks.of_conditions(found, loaded.family.name, domain, conditions),
+            batch=batch,
+        )

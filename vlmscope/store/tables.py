@@ -1,6 +1,6 @@
 """Tables: parquet for machines, csv for people. Each has a schema, and the writer checks it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ def write_all(frames: Mapping[str, tuple[pl.DataFrame, Schema]], targets: Mappin
     """Write several tables with their schemas, each to the target of its name."""
     for name, (frame, schema) in frames.items():
         write(frame, targets[name], schema)
+
+
+def write_each(frames: Iterable[pl.DataFrame], targets: Sequence[str], schema: Schema) -> None:
+    """Write tables of one schema to their targets, each as soon as it is made."""
+    for frame, target in zip(frames, targets, strict=True):
+        write(frame, target, schema)
 
 
 def read(path: str | Path, schema: Schema) -> pl.DataFrame:

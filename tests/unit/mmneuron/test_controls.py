@@ -168,7 +168,12 @@ def test_one_job_takes_all_domains_at_tiny_scale_and_one_each_at_paper_scale():
     asked = SimpleNamespace(model="m", portion="all")
     assert tiny.files("effects")(asked) == ["results/mmneuron/m/effects/all.parquet"]
     assert tiny.samples(asked) == [f"results/data/{domain}/val.parquet" for domain in DOMAINS]
+    assert (tiny.each, tiny.job) == (list(DOMAINS), "{model}")
+    assert tiny.raws(SimpleNamespace(model="m")) == [f"results/data/{domain}/raw.json" for domain in DOMAINS]
     paper = portions.Portions(config.model_copy(update={"scale": "paper"}))
     assert paper.files("varied")(asked) == [f"results/mmneuron/m/varied/{domain}.parquet" for domain in DOMAINS]
-    asked.portion = "rs"
-    assert (paper.raws(asked), paper.kinds(asked)) == (["results/data/rs/raw.json"], '{"rs": "rsvqa"}')
+    for one in (SimpleNamespace(model="m", portion="rs"), SimpleNamespace(model="m", domain="rs")):
+        assert (paper.raws(one), paper.kinds(one)) == (["results/data/rs/raw.json"], '{"rs": "rsvqa"}')
+        assert paper.tables("train")(one) == ["results/data/rs/train.parquet"]
+    assert (paper.each, paper.job) == (["{domain}"], "{model}-{domain}")
+    assert paper.own_readers == ["vlmscope.datasets.{kind:domain}"]

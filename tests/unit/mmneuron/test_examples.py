@@ -119,16 +119,18 @@ def test_files_hold_examples_and_effects_of_the_chosen_neurons(shipped, asked, t
     manifest = {"format": "vlmscope.raw/1", "root": str(root)}
     files.write_json(manifest, tmp_path / "raw.json")
     settings = {
-        "kind": "docvqa",
         "prompt": "simple",
         "domains": ["ad", "rs"],
         **{"neurons": 2, "samples": 5, "images": 2, "zeroed": 3},
     }
-    paths = {
-        name: str(tmp_path / file)
-        for name, file in (("raw", "raw.json"), ("samples", "val.parquet"), ("neurons", "neurons.parquet"))
+    given = {
+        "raws": [str(tmp_path / "raw.json")] * 2,
+        "samples": [str(tmp_path / "val.parquet")] * 2,
+        "neurons": str(tmp_path / "neurons.parquet"),
+        "portion": {"ad": "docvqa", "rs": "docvqa"},
     }
-    shown, effects = examples.from_files(shipped, **paths, settings=settings, batch=2)
+    (shown, effects), again = examples.from_files(shipped, **given, settings=settings, batch=2)
+    assert again[0].equals(shown), "the same files under another name"
     assert shown.schema == pl.Schema(schemas.EXAMPLES)
     assert effects.schema == pl.Schema(schemas.ZEROED)
     assert shown.height == 3 * 2
@@ -139,4 +141,5 @@ def test_files_hold_examples_and_effects_of_the_chosen_neurons(shipped, asked, t
     assert moved["lang"] > 0
     assert moved["mmproj"] > 0
     settings["zeroed"] = 0
-    assert examples.from_files(shipped, **paths, settings=settings, batch=2)[1].is_empty()
+    (_, none), _ = examples.from_files(shipped, **given, settings=settings, batch=2)
+    assert none.is_empty()
