@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
+from vlmscope.settings.xl_vlms.vectors import OBJECTS
 
 
 class Neurons(Section):
@@ -23,7 +24,7 @@ class Directions(Section):
 class Runs(Section):
     """Passes of the model for what is destroyed and for steering."""
 
-    images: int = Field(60, ge=2, description="pictures whose objects are taken away")
+    images: int = Field(100, ge=2, description="pictures whose objects are taken away, words in turn")
     buffer: Literal[0, 1, 2] = Field(1, description="neighbours that are taken away or blocked with the object")
     latents: int = Field(3, ge=1, description="latents per word that are followed, by how well they tell it")
     seed: int = Field(42, ge=0, description="seed of random tokens, latents and neurons")
@@ -58,7 +59,7 @@ class Atlas(Section):
     """Joint tables of the five systems for one model."""
 
     sets: list[Name] = Field(
-        ["dog", "cat", "bird", "person"],
+        list(OBJECTS),
         min_length=2,
         description="vector sets of xl_vlms, one per object word; the set of the same name with -test is held out",
     )

@@ -42,7 +42,8 @@ def make(folder):
         for condition in ("object", "blocked")
     ]
     changes.append(changes[8] | {"kind": "neuron", "name": "L0.u1", "belongs": "own"})
-    steering = [{"word": word, "method": method} for word in every for method in ("concept", "random")]
+    # Not every word is steered to.
+    steering = [{"word": word, "method": method} for word in every[:2] for method in ("concept", "random")]
     listed = [{"noun": "dog", "layer": 0, "unit": 1, "place": 1, "tokens": f"dog|{HOSTILE}", "share": 0.5}]
     rates = [
         {"class": "dog", "layer": layer, "criterion": "strict", "topk": 1, "rate": 0.5 * layer} for layer in (0, 1)

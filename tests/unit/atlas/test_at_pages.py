@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.show import joint_page
 
 WORDS = {"dog": "dog", "other": HOSTILE}
+UNSTEERED = '<p class="faint">Not steered to (atlas.steer.words'
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +75,11 @@ def test_a_word_is_shown_in_a_browser(written, tmp_path):
     for text in ("The same pictures through all systems", "Steering to it", "L0.u1", "object's tokens replaced"):
         assert text in seen, text
     assert 'aria-selected="true"' in seen
+    assert UNSTEERED not in seen
     whole = browsed(written, tmp_path, at="#all")
     assert "<h2>all words</h2>" in whole and 'class="through"' not in whole and "<polyline" in whole
+
+
+@needs_browser
+def test_a_word_that_was_not_steered_to_says_so(written, tmp_path):
+    assert UNSTEERED in browsed(written, tmp_path, at=f"#{quote(HOSTILE)}")

@@ -83,10 +83,14 @@ def _set(capture: str, dataset: str, **more: Any) -> dict[str, Any]:
     return {"capture": capture, "dataset": dataset, **more}
 
 
+# Objects that captions of the drawn COCO name.
+OBJECTS = ("dog", "cat", "bird", "person", "ball", "car", "chair", "cup", "flower", "umbrella")
+
+
 def _objects() -> dict[str, Any]:
     """Nouns of captions, where the reference has them too; `-test` on the pictures of the other split."""
     found = {}
-    for word in ("dog", "cat", "bird", "person"):
+    for word in OBJECTS:
         for suffix, capture in (("", "concept_states"), ("-test", "concept_states_val")):
             found[word + suffix] = _set(capture, "coco", words=[word], has=[word])
     return found

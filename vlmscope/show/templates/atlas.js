@@ -9,7 +9,7 @@ const QUANTITIES = {
 const depths = Math.max(1, ...data.maps.map((one) => one.lens.length));
 let shown = null, deep = depths - 1;
 
-const short = (share) => share < 0.001 ? "< 0.1\u00a0%" : `${Number((100 * share).toPrecision(3))}\u00a0%`;
+const short = (share) => share < 0.001 ? "<\u00a00.1\u00a0%" : `${Number((100 * share).toPrecision(3))}\u00a0%`;
 const p = (value) => value === null ? "" : value < 0.001 ? "p < 0.001" : `p = ${number(value)}`;
 const title = (one) => one.word === ALL ? "all words" : one.word;
 const titled = (text) => made("h3", text);
@@ -109,7 +109,8 @@ function lost(one) {
   const every = named("changes", one.changes).filter((row) => row.place === "last" && row.name === ALL && row.clean && row.kind !== "answer");
   return ["object", "blocked"].map((condition) => {
     const rows = every.filter((row) => row.condition === condition && (row.kind !== "domain")).map((row) => {
-      const of = Math.abs(every.find((own) => own.kind === row.kind && own.belongs === "own" && own.depth === row.depth)?.clean ?? row.clean);
+      // Directions have a scale of their own: the way from other words' states to the word's.
+      const of = row.kind === "concept" ? 1 : Math.abs(every.find((own) => own.kind === row.kind && own.belongs === "own" && own.depth === row.depth)?.clean ?? row.clean);
       return { name: `${row.belongs} ${row.kind === "concept" ? "direction" : `${row.kind}s`}, ${row.depth}`,
         value: row.change / of, low: row.change_low / of, high: row.change_high / of, mark: row.control / of, hue: KINDS[row.kind], pale: row.belongs !== "own" };
     });
@@ -128,6 +129,7 @@ function single(one) {
 
 function steering(one) {
   const rows = named("steering", one.steering);
+  if (!rows.length) return [faint("Not steered to (atlas.steer.words: the first words alone).")];
   const drawn = (key) => rows.map((row) => ({ name: row.method, value: row[key], low: row[`${key}_low`], high: row[`${key}_high`], hue: WAYS[row.method] ?? "#999999" }));
   const both = made("div", undefined, "beside");
   both.append(whiskers(drawn("gain"), "gain of the word, nats"), whiskers(drawn("loss"), "loss of answers about other objects, nats"));
@@ -171,7 +173,7 @@ function draw(one) {
   parts.push(titled("Over depth"), faint("Depth counts blocks that were computed. Dashed: control."), courses(one));
   const gone = made("div", undefined, "beside");
   gone.append(...lost(one));
-  parts.push(titled("What goes with the object"), faint("Change where the question is answered, in units of what the word's own had there; whiskers 95 % over pictures, orange: as many other tokens. The number is the depth."), gone);
+  parts.push(titled("What goes with the object"), faint("Change where the question is answered; the number is the depth. Directions: 1 is the way from other words' states to the word's own; latents and neurons: 1 is what the word's own had there. Whiskers 95 % over pictures; orange: as many other tokens."), gone);
   if (one.word !== ALL) parts.push(single(one));
   parts.push(titled("Steering to it"), faint("On held-out pictures that do not show it, at strengths that disturb the next token equally on others."), ...steering(one));
   parts.push(titled("Neurons"));
