@@ -21,7 +21,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope.multimodal_sae import cosines, probes
-from vlmscope.multimodal_sae.patch_files import Active, Patches
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches
 from vlmscope.multimodal_sae.probes import Probe
 from vlmscope.multimodal_sae.score_classes import ALL, THRESHOLDS
 from vlmscope.stats import Draws, interval

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope.multimodal_sae import cosines
-from vlmscope.multimodal_sae.patch_files import Active, Patches, Units
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches, Units
 from vlmscope.stats import Draws, interval
 
 ALL = "all"

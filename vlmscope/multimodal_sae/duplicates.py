@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from vlmscope.multimodal_sae import cosines
-from vlmscope.multimodal_sae.patch_files import Active
+from vlmscope.multimodal_sae.active import Active
 from vlmscope.multimodal_sae.stability import over
 
 ABOVE = (0.5, 0.7, 0.9)

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope.multimodal_sae import cosines
-from vlmscope.multimodal_sae.patch_files import Active, Patches
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches
 from vlmscope.multimodal_sae.score_classes import agreement
 from vlmscope.stats import interval
 

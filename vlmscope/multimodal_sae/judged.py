@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import checkpoint, loop, quality, score_control, states, train
+from vlmscope.multimodal_sae import checkpoint, loop, quality, sae, states, train
 from vlmscope.multimodal_sae.job import Job
 from vlmscope.multimodal_sae.quality import Coder
 from vlmscope.multimodal_sae.sae import SparseCoder
@@ -23,7 +23,7 @@ def coders(
     with train.opened(job, loaded) as stream:
         mean, axes, _ = quality.components((block for _, block in stream.blocks(0)), fitted)
     mean, axes, k = mean.to(loaded.device), axes.to(loaded.device), coder.config.k
-    untrained = score_control.untrained(coder, job.settings["seed"])
+    untrained = sae.untrained(coder, job.settings["seed"])
     untrained.b_dec.copy_(mean)
     own = {"trained": coder, "untrained": untrained}
     every = {name: quality.of_sae(one) for name, one in own.items()}

@@ -29,7 +29,8 @@ from vlmscope.multimodal_sae import (
     patch_files,
     states,
 )
-from vlmscope.multimodal_sae.patch_files import Active, Patches, Units
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches, Units
 from vlmscope.multimodal_sae.sae import SparseCoder
 from vlmscope.multimodal_sae.score_classes import targets
 from vlmscope.raw import read_manifest

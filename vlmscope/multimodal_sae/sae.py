@@ -267,3 +267,10 @@ def geometric_median(points: Tensor, steps: int = 100, tolerance: float = 1e-5) 
         if (guess - before).norm() < tolerance:
             break
     return guess
+
+
+def untrained(coder: SparseCoder, seed: int) -> SparseCoder:
+    """The control beside a trained autoencoder: the weights it began with, and the trained b_dec."""
+    control = SparseCoder(coder.config, seed=seed).to(coder.b_dec.device).requires_grad_(False).eval()
+    control.b_dec.copy_(coder.b_dec.detach())
+    return control

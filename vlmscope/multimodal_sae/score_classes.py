@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from vlmscope.multimodal_sae.active import Active
 from vlmscope.multimodal_sae.cache_files import Cache
 from vlmscope.multimodal_sae.explain_shown import grid, halves
 from vlmscope.multimodal_sae.oracle import Truth
-from vlmscope.multimodal_sae.patch_files import Active
 from vlmscope.stats import Draws, interval
 
 # A latent counts as active above this share of its highest value.

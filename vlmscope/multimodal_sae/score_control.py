@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import cache, checkpoint
-from vlmscope.multimodal_sae.sae import SparseCoder
+from vlmscope.multimodal_sae import cache, checkpoint, sae
 
 
 def from_files(loaded: Loaded, *, trained: str, weights: str, seed: int, **read: Any) -> None:
@@ -15,13 +14,6 @@ def from_files(loaded: Loaded, *, trained: str, weights: str, seed: int, **read:
     weights   sae.safetensors of the control, in a folder of the same name
     read      what `cache.from_files` reads besides
     """
-    control = untrained(checkpoint.read(Path(trained).parent), seed)
+    control = sae.untrained(checkpoint.read(Path(trained).parent), seed)
     checkpoint.write(control, Path(weights).parent)
     cache.from_files(loaded, weights=weights, **read)
-
-
-def untrained(coder: SparseCoder, seed: int) -> SparseCoder:
-    """The control of an autoencoder."""
-    control = SparseCoder(coder.config, seed=seed).to(coder.b_dec.device).requires_grad_(False).eval()
-    control.b_dec.copy_(coder.b_dec.detach())
-    return control

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope.models.load import Loaded
-from vlmscope.multimodal_sae import cache, checkpoint, hooks, score_control, states, train
+from vlmscope.multimodal_sae import cache, checkpoint, hooks, sae, states, train
 from vlmscope.multimodal_sae.buffer import Buffer, Stream
 from vlmscope.multimodal_sae.sae import SparseCoder
 from vlmscope.multimodal_sae.trainer import Record, Trainer
@@ -86,7 +86,7 @@ def from_files(
 
 def _both(coder: SparseCoder, seed: int) -> Iterator[tuple[str, SparseCoder]]:
     """The autoencoder and its control."""
-    yield from zip(CODERS, (coder, score_control.untrained(coder, seed)), strict=True)
+    yield from zip(CODERS, (coder, sae.untrained(coder, seed)), strict=True)
 
 
 def caches(folder: str | Path) -> dict[str, dict[str, str]]:

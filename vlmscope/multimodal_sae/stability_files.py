@@ -9,7 +9,8 @@ import polars as pl
 import torch
 
 from vlmscope.multimodal_sae import checkpoint, cosines, patch_files, patches, stability
-from vlmscope.multimodal_sae.patch_files import Active, Patches
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches
 from vlmscope.multimodal_sae.sae import SparseCoder
 from vlmscope.multimodal_sae.score_classes import choose
 from vlmscope.stats import Draws

@@ -18,7 +18,8 @@ from vlmscope.multimodal_sae import (
     probes,
     stability,
 )
-from vlmscope.multimodal_sae.patch_files import Active, Patches, Units
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches, Units
 from vlmscope.settings.multimodal_sae.beyond import Stability
 from vlmscope.show import latent_map
 from vlmscope.stats import Draws

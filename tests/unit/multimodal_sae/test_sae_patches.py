@@ -6,7 +6,8 @@ import pytest
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.multimodal_sae import beyond_files, cache_files, cosines, patch_files, patches, score_classes
-from vlmscope.multimodal_sae.patch_files import Active, Patches, Units
+from vlmscope.multimodal_sae.active import Active
+from vlmscope.multimodal_sae.patch_files import Patches, Units
 from vlmscope.store import arrays
 
 LOOKS, BASE = list("abcdef"), 4
