@@ -7,7 +7,7 @@
 #           results/multimodal_sae/{model}/cache.h5                                active latents of pictures
 #           results/multimodal_sae/{model}/released/                               files of the released code
 # SETTINGS  multimodal_sae.site, .train, .quality, .cache
-from vlmscope.multimodal_sae import job as sae_job
+from vlmscope.multimodal_sae.train import job as sae_job
 
 sae = sae_job.Inputs(cfg)
 

@@ -13,7 +13,7 @@
 #           results/multimodal_sae/{model}/beyond/concepts.csv             latents beside mean differences of words
 #           results/multimodal_sae/{model}/beyond/neurons.csv, neurons_each.csv    latents beside domain neurons
 # SETTINGS  multimodal_sae.beyond, .site, .train, .cache, .explain.segmenter
-from vlmscope.multimodal_sae import beyond_job
+from vlmscope.multimodal_sae.beyond import job as beyond_job
 
 beyond = beyond_job.Inputs(cfg, sae.hookpoint)
 

@@ -8,7 +8,7 @@
 #           results/multimodal_sae/{model}/table1_iou_clip.csv, table2_consistency.csv
 #           results/multimodal_sae/{model}/iou_classes.csv            best latent of every word, held out, beside the control
 # SETTINGS  multimodal_sae.explain, multimodal_sae.cache, multimodal_sae.site
-from vlmscope.multimodal_sae import explain_job
+from vlmscope.multimodal_sae.explain import job as explain_job
 
 naming = explain_job.Inputs(cfg, sae.hookpoint)
 

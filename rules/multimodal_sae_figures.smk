@@ -10,7 +10,7 @@
 #           results/multimodal_sae/{model}/attribution/                     a folder per case: overlays, coloured text
 #           results/multimodal_sae/{model}/image_activations/               pictures and masks, in the released layout
 # SETTINGS  multimodal_sae.figures, .explain, .steer, .attribution, .cache
-from vlmscope.multimodal_sae import figures_job
+from vlmscope.multimodal_sae.figures import job as figures_job
 
 latent_figures = figures_job.Inputs(cfg, checkpoints)
 sae_about = settings(label="models.{model}.label", scale="scale")

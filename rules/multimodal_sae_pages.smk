@@ -6,7 +6,7 @@
 #           results/multimodal_sae/{model}/features/               index.html, latent-N.html, regions.html
 #           results/multimodal_sae/{model}/text_view.html          texts colored by latents
 # SETTINGS  multimodal_sae.show, multimodal_sae.texts, multimodal_sae.site
-from vlmscope.multimodal_sae import look_job
+from vlmscope.multimodal_sae.look import job as look_job
 
 sae_look, texts_read = look_job.Inputs(cfg), cfg.multimodal_sae.texts
 sae_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")

@@ -8,7 +8,7 @@
 #           results/multimodal_sae/{model}/table9_steering.csv, white_answers.csv
 #           results/multimodal_sae/{model}/table11_hallusion.csv, hallusion_answers.csv
 # SETTINGS  multimodal_sae.downstream, .small, .white, .hallusion, .train, .explain, .cache, .site
-from vlmscope.multimodal_sae import small_job
+from vlmscope.multimodal_sae.tables import job as small_job
 
 little = small_job.Inputs(cfg, naming)
 asked, doubted = cfg.multimodal_sae.downstream, cfg.multimodal_sae.hallusion

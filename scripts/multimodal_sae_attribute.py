@@ -2,14 +2,15 @@
 
 from vlmscope import meta
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import attributed, attribution_tables
+from vlmscope.multimodal_sae.attribution import files as attribution_files
+from vlmscope.multimodal_sae.attribution import tables as attribution_tables
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import files, tables
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     read, out = snakemake.input, snakemake.output
-    rows, modes, best, prompts = attributed.from_files(
+    rows, modes, best, prompts = attribution_files.from_files(
         load(read.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         weights=read.weights,
         raw=read.raw,

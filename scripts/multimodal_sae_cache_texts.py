@@ -1,11 +1,11 @@
 """Write the active latents of conversations."""
 
-from vlmscope.multimodal_sae import text_features
+from vlmscope.multimodal_sae.text import features
 from vlmscope.session import device, logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    text_features.from_files(
+    features.from_files(
         snakemake.input.model,
         device(snakemake.resources.gpu, snakemake.resources.device),
         weights=snakemake.input.weights,

@@ -1,7 +1,7 @@
 """Write the tables of layers and models."""
 
 from vlmscope import meta
-from vlmscope.multimodal_sae import small_tables
+from vlmscope.multimodal_sae.tables import small_tables
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

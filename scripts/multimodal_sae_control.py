@@ -1,13 +1,13 @@
 """Write an untrained autoencoder and the active latents that it finds in the same pictures."""
 
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import score_control
+from vlmscope.multimodal_sae.cache import control
 from vlmscope.session import device, logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     told = settings(snakemake.params.settings)
-    score_control.from_files(
+    control.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         trained=snakemake.input.weights,
         weights=snakemake.output.weights,

@@ -1,6 +1,6 @@
 """Write tokens and neighbours of decoder rows."""
 
-from vlmscope.multimodal_sae import directions
+from vlmscope.multimodal_sae.coder import directions
 from vlmscope.multimodal_sae.schemas import DIRECTIONS
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables

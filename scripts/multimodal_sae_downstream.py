@@ -2,7 +2,8 @@
 
 from vlmscope import meta
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import downstream, job
+from vlmscope.multimodal_sae.quality import downstream
+from vlmscope.multimodal_sae.train import job
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
 

@@ -1,6 +1,6 @@
 """Write autoencoder and cache in the layouts of the released code and of SAELens."""
 
-from vlmscope.multimodal_sae import export
+from vlmscope.multimodal_sae.cache import export
 from vlmscope.session import logged, settings
 
 with logged(snakemake.log[0]):

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from vlmscope.multimodal_sae import browse
+from vlmscope.multimodal_sae.look import browse
 from vlmscope.session import logged, settings
 from vlmscope.show import latent_pages
 

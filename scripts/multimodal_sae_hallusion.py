@@ -2,7 +2,7 @@
 
 from vlmscope import meta
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import hallusion, hallusion_tables
+from vlmscope.multimodal_sae.tables import hallusion, hallusion_tables
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.stats import Draws
 from vlmscope.store import tables

@@ -1,6 +1,6 @@
 """Write the pictures of latents with their masks, in the released layout."""
 
-from vlmscope.multimodal_sae import image_activations
+from vlmscope.multimodal_sae.figures import image_activations
 from vlmscope.session import logged, settings
 
 with logged(snakemake.log[0]):

@@ -1,6 +1,6 @@
 """Join pictures of several datasets into the one that autoencoders are looked at with."""
 
-from vlmscope.multimodal_sae import joined
+from vlmscope.multimodal_sae.cache import joined
 from vlmscope.session import logged, settings
 from vlmscope.store import files, tables
 

@@ -1,7 +1,7 @@
 """Name latents by the pictures that excite them most."""
 
 from vlmscope.fetch import chat
-from vlmscope.multimodal_sae import explain, explain_talkers
+from vlmscope.multimodal_sae.explain import naming, talkers
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
 
@@ -9,14 +9,14 @@ with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     told, read = settings(snakemake.params.settings), snakemake.input
     where = device(snakemake.resources.gpu, snakemake.resources.device)
-    labels, kept = explain.from_files(
+    labels, kept = naming.from_files(
         {"trained": read.trained, "untrained": read.untrained},
         raws=read.raws,
         tables=read.samples,
         settings=told,
-        talkers=explain_talkers.of(told, read.explainer, chat.Server, where),
+        talkers=talkers.of(told, read.explainer, chat.Server, where),
         state=snakemake.params.state,
         code=snakemake.params.code,
     )
-    tables.write(labels, snakemake.output.labels, explain.LABELS)
+    tables.write(labels, snakemake.output.labels, naming.LABELS)
     kept.clear()

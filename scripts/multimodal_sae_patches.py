@@ -1,7 +1,7 @@
 """Write states, words, active latents and domain neurons of the patches of pictures."""
 
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import patches
+from vlmscope.multimodal_sae.beyond import patches
 from vlmscope.session import device, logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):

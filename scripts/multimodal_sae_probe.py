@@ -1,7 +1,7 @@
 """Write the latents that stand out in pictures and texts."""
 
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import probe
+from vlmscope.multimodal_sae.attribution import probe
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.show import concept_figures, overlays
 

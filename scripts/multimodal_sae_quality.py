@@ -2,7 +2,8 @@
 
 from vlmscope import meta
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import job, judged, loop
+from vlmscope.multimodal_sae.quality import judged, loop
+from vlmscope.multimodal_sae.train import job
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.show import sparse
 from vlmscope.store import tables

@@ -1,6 +1,6 @@
 """Train an autoencoder once more, from another seed."""
 
-from vlmscope.multimodal_sae import job, train
+from vlmscope.multimodal_sae.train import job, run
 from vlmscope.session import device, logged, settings
 
 with logged(snakemake.log[0]):
@@ -15,4 +15,4 @@ with logged(snakemake.log[0]):
         batch=snakemake.resources.batch,
         threads=snakemake.threads,
     )
-    train.make(wanted, out.weights, out.log, train.processes(place, snakemake.resources.gpu), place)
+    run.make(wanted, out.weights, out.log, run.processes(place, snakemake.resources.gpu), place)

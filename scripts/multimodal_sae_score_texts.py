@@ -2,7 +2,8 @@
 
 from vlmscope import meta
 from vlmscope.fetch import chat
-from vlmscope.multimodal_sae import explain_talkers, text_scores
+from vlmscope.multimodal_sae.explain import talkers as explain_talkers
+from vlmscope.multimodal_sae.text import scores
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
 
@@ -12,7 +13,7 @@ with logged(snakemake.log[0]):
     where = device(snakemake.resources.gpu, snakemake.resources.device)
     talkers = explain_talkers.of(told, read.explainer, chat.Server, where)
     caches = {"trained": read.trained, "untrained": read.untrained}
-    scored, rubric = text_scores.from_files(caches, read.labels, told, talkers)
-    tables.write(scored, out.explanations, text_scores.SCORED)
-    tables.write(rubric, out.rubric, text_scores.RUBRIC)
-    meta.write(out.meta, out.rubric, snakemake.params, read, notes=text_scores.NOTES)
+    scored, rubric = scores.from_files(caches, read.labels, told, talkers)
+    tables.write(scored, out.explanations, scores.SCORED)
+    tables.write(rubric, out.rubric, scores.RUBRIC)
+    meta.write(out.meta, out.rubric, snakemake.params, read, notes=scores.NOTES)

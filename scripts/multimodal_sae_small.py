@@ -1,7 +1,8 @@
 """Train small autoencoders of several layers beside one another, and cache what they find in pictures."""
 
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import job, small
+from vlmscope.multimodal_sae.tables import small
+from vlmscope.multimodal_sae.train import job
 from vlmscope.session import device, logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):

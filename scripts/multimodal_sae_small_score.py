@@ -1,7 +1,8 @@
 """Name latents of small autoencoders, and score the names."""
 
 from vlmscope.fetch import chat
-from vlmscope.multimodal_sae import explain_talkers, small_scores
+from vlmscope.multimodal_sae.explain import talkers
+from vlmscope.multimodal_sae.tables import small_scores
 from vlmscope.session import device, logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):
@@ -14,7 +15,7 @@ with logged(snakemake.log[0]):
         tables=read.samples,
         models={"clip": read.clip, "segmenters": read.segmenters},
         settings=told,
-        talkers=explain_talkers.of(told, read.explainer, chat.Server, where),
+        talkers=talkers.of(told, read.explainer, chat.Server, where),
         state=snakemake.params.state,
         code=snakemake.params.code,
         batch=snakemake.resources.batch,

@@ -1,7 +1,7 @@
 """Write how far autoencoders of several seeds have the same latents."""
 
 from vlmscope import meta
-from vlmscope.multimodal_sae import stability, stability_files
+from vlmscope.multimodal_sae.beyond import stability, stability_files
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables
 

@@ -2,14 +2,15 @@
 
 from vlmscope import meta
 from vlmscope.models.load import load
-from vlmscope.multimodal_sae import steer_answers, steer_features, steer_tables
+from vlmscope.multimodal_sae.steer import answers, features
+from vlmscope.multimodal_sae.steer import tables as steer_tables
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     told, read, out = settings(snakemake.params.settings), snakemake.input, snakemake.output
-    steering, features = steer_answers.from_files(
+    steering, chosen = answers.from_files(
         load(read.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         weights=read.weights,
         found={"raw": read.found_raw, "samples": read.found},
@@ -17,8 +18,8 @@ with logged(snakemake.log[0]):
         settings=told,
         batch=snakemake.resources.batch,
     )
-    tables.write(steering, out.steering, steer_answers.STEERING)
-    tables.write(features, out.features, steer_features.FEATURES)
+    tables.write(steering, out.steering, answers.STEERING)
+    tables.write(chosen, out.features, features.FEATURES)
     found = steer_tables.effects(steering, told["steer"]["bootstrap"], told["steer"]["seed"])
     tables.write(found, out.effects, steer_tables.EFFECTS)
     meta.write(out.meta, out.effects, snakemake.params, read, notes=steer_tables.NOTES)

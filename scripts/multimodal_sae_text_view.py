@@ -1,6 +1,6 @@
 """Write the text view."""
 
-from vlmscope.multimodal_sae import text_view
+from vlmscope.multimodal_sae.look import text_view
 from vlmscope.session import logged, settings
 from vlmscope.show import latent_pages
 

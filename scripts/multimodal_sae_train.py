@@ -1,6 +1,6 @@
 """Train an autoencoder on the states of one site."""
 
-from vlmscope.multimodal_sae import job, train
+from vlmscope.multimodal_sae.train import job, run
 from vlmscope.session import device, logged, settings
 from vlmscope.show import sparse
 
@@ -16,5 +16,5 @@ with logged(snakemake.log[0]):
         batch=snakemake.resources.batch,
         threads=snakemake.threads,
     )
-    table = train.make(wanted, out.weights, out.log, train.processes(place, snakemake.resources.gpu), place)
+    table = run.make(wanted, out.weights, out.log, run.processes(place, snakemake.resources.gpu), place)
     sparse.curve(table, sparse.title(**settings(told.look)), out.figure, out.picture)

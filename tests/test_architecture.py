@@ -44,6 +44,11 @@ ROWS = (
     {"selection"},
     {"errors"},
 )
+# The same inside a system of many modules.
+SAE_PARTS = (
+    *("beyond", "tables", "look", "figures", "attribution", "text", "steer", "score", "explain"),
+    *("cache", "quality", "train", "coder", "schemas"),
+)
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
@@ -52,9 +57,9 @@ TORCH = re.compile(
     # Deviation: read states, gradients and answers during their own passes.
     r"|llava_interp/(prompts|mean|gradient|experiments|knockout|lens|tracing|rollout(_run)?|tuned|views|layers)\.py"
     r"|llava_interp/(spoken|pairs|detector)\.py"
-    r"|multimodal_sae/(sae|sparse|select|checkpoint|train(er)?|buffer|states|quality|loop|judged|cache|first_view)\.py"
-    r"|multimodal_sae/(steer(_answers)?|attribution|attributed|probe|directions|text_cache|small|downstream)\.py"
-    r"|multimodal_sae/(patches|stability_files)\.py"
+    r"|multimodal_sae/(coder/(sae|sparse|select|checkpoint|directions)|train/(run|trainer|buffer|states))\.py"
+    r"|multimodal_sae/(quality/\w+|cache/(passes|first_view)|steer/(clamping|answers)|text/cache)\.py"
+    r"|multimodal_sae/(attribution/(patching|files|probe)|tables/small|beyond/(patches|stability_files))\.py"
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
@@ -157,6 +162,15 @@ def test_imports_point_downwards(path):
     for module in set(imported(ast.walk(tree(path)))):
         if module.startswith("vlmscope.") and part(module) != own:
             assert row_of(part(module)) > row_of(own), f"{name(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "vlmscope" / "multimodal_sae").glob("*/*.py")), ids=name)
+def test_parts_of_the_autoencoders_import_downwards(path):
+    own = SAE_PARTS.index(path.parent.name)
+    for module in set(imported(ast.walk(tree(path)))):
+        system, _, rest = module.partition("multimodal_sae.")
+        if system == "vlmscope." and rest.split(".")[0] != path.parent.name:
+            assert SAE_PARTS.index(rest.split(".")[0]) > own, f"{name(path)} imports {module}"
 
 
 def test_every_part_of_the_library_has_one_place_in_the_table():

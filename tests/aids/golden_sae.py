@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from vlmscope.models import load
-from vlmscope.multimodal_sae import checkpoint
+from vlmscope.multimodal_sae.coder import checkpoint
 
 HERE = Path(__file__).parents[1] / "golden" / "multimodal_sae"
 HOOK = "model.layers.2"

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch import Tensor
 
-from vlmscope.multimodal_sae import sae
+from vlmscope.multimodal_sae.coder import sae
 
 # d, F, k
 SIZES = ((512, 16384, 32), (1024, 32768, 32), (512, 16384, 128))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vlmscope.models import load
-from vlmscope.multimodal_sae import explain_talkers
+from vlmscope.multimodal_sae.explain import talkers as explain_talkers
 
 WEIGHTS = Path(__file__).parents[2] / "weights/llava-onevision"
 NOBODY = {"by": "none", "url": "", "model": "", "key": ""}

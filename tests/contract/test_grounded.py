@@ -8,7 +8,7 @@ import torch
 import transformers as hf
 from PIL import Image
 
-from vlmscope.multimodal_sae.segment import Grounded
+from vlmscope.multimodal_sae.score.segment import Grounded
 
 SIZE = 64
 

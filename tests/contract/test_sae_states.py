@@ -12,7 +12,9 @@ from vlmscope.capture import run, taps
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import inputs
 from vlmscope.models.inputs import Batch
-from vlmscope.multimodal_sae import loop, patches, states
+from vlmscope.multimodal_sae.beyond import patches
+from vlmscope.multimodal_sae.quality import loop
+from vlmscope.multimodal_sae.train import states
 
 
 def setting(family):

@@ -11,8 +11,11 @@ from golden_sae import HERE, HOOK
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import attributed, attribution, hooks, states
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.attribution import files as attribution_files
+from vlmscope.multimodal_sae.attribution import patching
+from vlmscope.multimodal_sae.coder import hooks
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.train import states
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def pictured(loaded):
 
 @pytest.fixture(scope="module")
 def prompt(loaded, coder, inputs):
-    return attribution.Prompt(loaded, coder, states.take_of(loaded, hooks.site_of(HOOK)), inputs, 17, 43)
+    return patching.Prompt(loaded, coder, states.take_of(loaded, hooks.site_of(HOOK)), inputs, 17, 43)
 
 
 def brute(loaded, coder, inputs, off, at_clean=False, answer=17, baseline=43):
@@ -101,7 +104,7 @@ def test_latents_that_are_active_nowhere_have_no_attribution(prompt, loaded, cod
 
 def test_attribution_about_a_picture_is_the_formula_too(loaded, coder, pictured):
     take = states.take_of(loaded, hooks.site_of(HOOK))
-    prompt = attribution.Prompt(loaded, coder, take, pictured, 17, 43, rows=4)
+    prompt = patching.Prompt(loaded, coder, take, pictured, 17, 43, rows=4)
     counts = prompt.entries.latent.bincount(minlength=128)
     some = [*counts.argsort(descending=True)[[0, 7]].tolist(), prompt.latents[-1]]
     found = prompt.attributed("official", some)
@@ -114,7 +117,7 @@ def test_attribution_about_a_picture_is_the_formula_too(loaded, coder, pictured)
 
 def test_the_sum_over_all_latents_and_the_bias_is_the_gradient_times_the_reconstruction(loaded, coder, inputs):
     take = states.take_of(loaded, hooks.site_of(HOOK))
-    prompt = attribution.Prompt(loaded, coder, take, inputs, 17, 43, refill=False)
+    prompt = patching.Prompt(loaded, coder, take, inputs, 17, 43, refill=False)
     gradient = prompt.plain[1]
     total = prompt.attributed("atp", prompt.latents).sum() + float((gradient @ coder.b_dec).sum())
     assert total == pytest.approx(float((gradient * prompt.clean).sum()), rel=1e-4)
@@ -136,7 +139,7 @@ def test_better_ways_come_closer_to_the_true_effect(prompt):
 def test_the_next_latent_takes_the_place_of_the_one_that_is_off(variant):
     coder = SparseCoder(Config(8, 32, 4, variant), seed=1).requires_grad_(False).eval()
     x = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
-    found = attribution.entries(coder, x)
+    found = patching.entries(coder, x)
     clean = coder.decode(*coder.select(coder.pre(x)))
     assert len(found.token) > 6
     for place, step in enumerate(found.steps(coder.W_dec)):
@@ -147,19 +150,19 @@ def test_the_next_latent_takes_the_place_of_the_one_that_is_off(variant):
 
 def test_answer_and_baseline_are_pieces_of_the_vocabulary_or_the_likeliest_tokens(loaded, inputs):
     known = loaded.processor.tokenizer.convert_ids_to_tokens([17, 43])
-    assert attributed.tokens(loaded, inputs, *known) == (17, 43)
+    assert attribution_files.tokens(loaded, inputs, *known) == (17, 43)
     with torch.inference_mode():
         likely = loaded.model(**inputs).logits[0, -1].topk(3).indices.tolist()
-    assert attributed.tokens(loaded, inputs, "", "") == tuple(likely[:2])
+    assert attribution_files.tokens(loaded, inputs, "", "") == tuple(likely[:2])
     first = loaded.processor.tokenizer.convert_ids_to_tokens(likely[0])
-    assert attributed.tokens(loaded, inputs, "", first) == (likely[1], likely[0])
+    assert attribution_files.tokens(loaded, inputs, "", first) == (likely[1], likely[0])
     with pytest.raises(VlmscopeError, match="vocabulary"):
-        attributed.tokens(loaded, inputs, "no such piece", "")
+        attribution_files.tokens(loaded, inputs, "no such piece", "")
 
 
 def test_parts_of_a_prompt(loaded, pictured):
     ids = pictured["input_ids"][0]
-    found = attributed.parts(loaded, ids)
+    found = attribution_files.parts(loaded, ids)
     image = (ids == loaded.family.image_token(loaded.config)).numpy()
     np.testing.assert_array_equal(found == "image", image)
     last = np.flatnonzero(image)[-1]
@@ -171,7 +174,7 @@ def test_parts_of_a_prompt(loaded, pictured):
 
 def test_the_largest_latents_alone_are_looked_at(prompt):
     told = {"candidates": 5, "mode": "official", "compared": ["atp"], "points": 3}
-    latents, values, effects = attributed.about(prompt, told)
+    latents, values, effects = attribution_files.about(prompt, told)
     sums = np.bincount(prompt.entries.latent.numpy(), prompt.attributed("atp", prompt.latents), 128)
     assert latents == sorted(np.argsort(-np.abs(sums))[:5].tolist()) and len(effects) == 5
     assert set(values) == {"official", "atp"}

@@ -10,7 +10,10 @@ from golden_sae import HERE, HOOK
 from PIL import Image
 from safetensors.numpy import load_file
 
-from vlmscope.multimodal_sae import cache, cache_files, examples, hooks, states
+from vlmscope.multimodal_sae.cache import examples, passes
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.coder import hooks
+from vlmscope.multimodal_sae.train import states
 from vlmscope.samples import Sample
 
 NUMBERS = (0, 1, 3)
@@ -48,7 +51,7 @@ def filled(folder, loaded, coder, images, numbers=NUMBERS, scope="all", batch=2)
     take = states.take_of(loaded, hooks.site_of(HOOK))
     shape = {"latents": 128, "k": 8, "base": 576, "dtype": "float32"}
     with cache_files.published(target, HOOK, [one.sample for one in chosen], {}, **shape) as writer:
-        cache.pictures(loaded, coder, take, chosen, lambda one: images[one.index], writer, scope=scope, batch=batch)
+        passes.pictures(loaded, coder, take, chosen, lambda one: images[one.index], writer, scope=scope, batch=batch)
     return target
 
 
@@ -146,14 +149,14 @@ def test_texts_are_cut_and_cached_as_officially(loaded, coder, golden, tmp_path)
     take = states.take_of(loaded, hooks.site_of(HOOK))
     shape = {"latents": 128, "k": 8, "base": 12, "dtype": "float32"}
     with cache_files.published(tmp_path / "text.h5", HOOK, [str(n) for n in range(len(rows))], {}, **shape) as writer:
-        cache.texts(loaded, coder, take, rows, writer, batch=2)
+        passes.texts(loaded, coder, take, rows, writer, batch=2)
     with cache_files.opened(tmp_path / "text.h5") as found:
         own = found.entries()
     order = np.lexsort(golden["text_cache_locations"].T[::-1])
     wanted = golden["text_cache_locations"][order] - [100, 0, 0]
     np.testing.assert_array_equal(own.where, wanted)
     np.testing.assert_allclose(own.value, golden["text_cache_activations"][order], atol=1e-5)
-    assert list(cache.chunks([[5, 6, 7], [8], [9, 9, 9]], 1, 4)) == [[1, 5, 6, 7], [1, 8, 1, 9]]
+    assert list(passes.chunks([[5, 6, 7], [8], [9, 9, 9]], 1, 4)) == [[1, 5, 6, 7], [1, 8, 1, 9]]
 
 
 # ---- examples and masks ------------------------------------------------------------------------------------------

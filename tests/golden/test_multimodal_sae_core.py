@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.multimodal_sae import sae
+from vlmscope.multimodal_sae.coder import sae
 
 HERE = Path(__file__).parent / "multimodal_sae"
 CASES = {"plain": {}, "auxk": {"dead": "dead_mask"}, "auxk_few": {"dead": "dead_few_mask"}, "multi": {}, "bf16": {}}

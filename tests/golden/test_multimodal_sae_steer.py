@@ -9,8 +9,10 @@ from PIL import Image
 
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import hooks, states, steer
-from vlmscope.multimodal_sae.steer import Clamp
+from vlmscope.multimodal_sae.coder import hooks
+from vlmscope.multimodal_sae.steer import clamping
+from vlmscope.multimodal_sae.steer.clamping import Clamp
+from vlmscope.multimodal_sae.train import states
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_tokens_logits_and_states_are_the_official_ones(loaded, coder, take, gol
     assert inputs["input_ids"].shape[1] == golden[f"{case}_seq"][1]
     latent, value = golden[f"{case}_feature_k"].tolist()
     seen = []
-    with steer.clamped(loaded, coder, take, [Clamp(int(latent), value)], inputs):
+    with clamping.clamped(loaded, coder, take, [Clamp(int(latent), value)], inputs):
         site = loaded.family.site(take.site)
         with taps.reading(loaded, site, take.layers, lambda layer, x: seen.append(x[0].numpy().copy())):
             tokens, logits = generated(loaded, inputs)
@@ -74,18 +76,18 @@ def test_many_clamps_in_one_run_are_those_of_runs_alone(loaded, coder, take, gol
     inputs = prompt(loaded, golden, case)
     latent, value = golden[f"{case}_feature_k"].tolist()
     clamps = [Clamp(mode="none"), Clamp(int(latent), value), Clamp(7, 3.0, "keep_error", "all"), Clamp(9, 5.0, "add")]
-    found = {clamp: tokens for clamp, _, tokens in steer.written(loaded, coder, take, inputs, clamps, 12, 3)}
+    found = {clamp: tokens for clamp, _, tokens in clamping.written(loaded, coder, take, inputs, clamps, 12, 3)}
     stops = {loaded.model.generation_config.eos_token_id, loaded.processor.tokenizer.eos_token_id}
     for number, official in ((0, golden[f"{case}_orig_new"]), (1, golden[f"{case}_steer_new"])):
         end = next((k for k, one in enumerate(official.tolist()) if one in stops), len(official))
         assert found[number] == official[:end].tolist()
     for number in (2, 3):
-        alone = list(steer.written(loaded, coder, take, inputs, [clamps[number]], 12, 1))
+        alone = list(clamping.written(loaded, coder, take, inputs, [clamps[number]], 12, 1))
         assert alone[0][2] == found[number]
 
 
 def logits(loaded, coder, take, inputs, clamp):
-    with steer.clamped(loaded, coder, take, [clamp], inputs):
+    with clamping.clamped(loaded, coder, take, [clamp], inputs):
         return generated(loaded, inputs, 4)[1]
 
 
@@ -113,14 +115,14 @@ def test_only_chosen_positions_are_held(loaded, coder, take, golden):
     inputs = prompt(loaded, golden, "image")
     picture = inputs["input_ids"][0] == loaded.family.image_token(loaded.config)
     for positions, wanted in (("image", picture), ("text", ~picture), ("prefill", picture | True)):
-        found = steer.places(loaded, inputs, [Clamp(3, 5.0, positions=positions)])[0]
+        found = clamping.places(loaded, inputs, [Clamp(3, 5.0, positions=positions)])[0]
         torch.testing.assert_close(found, wanted)
-    assert steer.places(loaded, inputs, [Clamp(3, positions="last")])[0].nonzero().tolist() == [[1188]]
-    assert not steer.places(loaded, inputs, [Clamp()]).any()
+    assert clamping.places(loaded, inputs, [Clamp(3, positions="last")])[0].nonzero().tolist() == [[1188]]
+    assert not clamping.places(loaded, inputs, [Clamp()]).any()
 
 
 def test_latents_that_are_not_there_and_wrong_numbers_of_rows_are_refused(loaded, coder, take, golden):
     inputs = prompt(loaded, golden, "text")
     for clamps in ([Clamp(128)], [Clamp(1), Clamp(2)]):
-        with pytest.raises(VlmscopeError), steer.clamped(loaded, coder, take, clamps, inputs):
+        with pytest.raises(VlmscopeError), clamping.clamped(loaded, coder, take, clamps, inputs):
             pass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmscope.multimodal_sae import explain_text as texts
+from vlmscope.multimodal_sae.explain import prompts as texts
 
 GOLDEN = json.loads((Path(__file__).parent / "multimodal_sae/text_utils.json").read_text(encoding="utf-8"))
 

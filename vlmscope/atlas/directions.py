@@ -21,7 +21,7 @@ from vlmscope.atlas.schemas import DIRECTIONS
 from vlmscope.atlas.states import States
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics.concepts import correlations, cosines
-from vlmscope.multimodal_sae import checkpoint
+from vlmscope.multimodal_sae.coder import checkpoint
 from vlmscope.xl_vlms import dictionary_files, modules
 
 NOTES = (

@@ -14,7 +14,7 @@ from vlmscope.atlas import latents, neurons, states
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import lists
 from vlmscope.mm_neurons.catalogue import METHOD
-from vlmscope.multimodal_sae import checkpoint
+from vlmscope.multimodal_sae.coder import checkpoint
 from vlmscope.xl_vlms import modules, vectors
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from vlmscope.multimodal_sae.sae import SparseCoder
-from vlmscope.multimodal_sae.steer_features import auc
+from vlmscope.multimodal_sae.coder.sae import SparseCoder
+from vlmscope.multimodal_sae.steer.features import auc
 
 # States that are encoded at a time.
 ROWS = 1024

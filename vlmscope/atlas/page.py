@@ -13,7 +13,7 @@ from vlmscope.llava_interp.schemas import HITS
 from vlmscope.mm_neurons import catalogue
 from vlmscope.mm_neurons.examples import BAR
 from vlmscope.mmneuron import masks, modules
-from vlmscope.multimodal_sae.steer_features import auc
+from vlmscope.multimodal_sae.steer.features import auc
 from vlmscope.store import files, tables
 from vlmscope.xl_vlms import dictionary_files
 

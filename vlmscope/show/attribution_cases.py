@@ -14,7 +14,7 @@ from vlmscope.store import files, tables
 def write(cases: Iterable[Mapping[str, Any]], folder: str, *, schema: Mapping[str, Any], note: str, title: str) -> None:
     """A folder per case: image_top.png, text.html, attribution.parquet.
 
-    cases   see `multimodal_sae.attribution_cases.from_files`; schema is that of their rows
+    cases   see `multimodal_sae.figures.cases.from_files`; schema is that of their rows
     """
     for one in cases:
         own = Path(folder) / one["name"]

@@ -31,7 +31,7 @@ def write(
 ) -> None:
     """`index.html`, `latent-N.html`, `regions.html`, which link to each other by their names alone.
 
-    overview, shown, regions   see `multimodal_sae.browse.Browser`
+    overview, shown, regions   see `multimodal_sae.look.browse.Browser`
     target                     the folder
     """
     home, about = Path(target), {"latents": overview["latents"], "samples": overview["samples"]}

@@ -25,7 +25,7 @@ WIDE, LINES, TALL = 27, 5, 1.35
 def draw(card: Mapping[str, Any], title: str, *targets: Target) -> None:
     """A line per question: picture, answers before, with the latent, with a random one; beside it all values.
 
-    card   see `multimodal_sae.steer_cards.card`
+    card   see `multimodal_sae.figures.cards.card`
     """
     pyplot = style.use()
     examples = card["examples"]

@@ -14,7 +14,7 @@ from vlmscope.datasets import base
 from vlmscope.llava_interp import experiments, prompts, selection
 from vlmscope.llava_interp.selection import Filter
 from vlmscope.models.load import describe, load
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
 from vlmscope.store import files
 
 WEIGHTS = Path(__file__).parents[3] / "weights"

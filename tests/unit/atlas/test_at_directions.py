@@ -10,7 +10,7 @@ from vlmscope.atlas.directions import Draws
 from vlmscope.atlas.states import States
 from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp import knockout_tables, lens_tables
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
 
 WIDTH, LATENTS = 12, 30
 WORDS = ("dog", "cat", "bird")

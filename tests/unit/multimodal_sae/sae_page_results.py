@@ -8,7 +8,10 @@ import polars as pl
 from PIL import Image
 
 from vlmscope import raw, samples
-from vlmscope.multimodal_sae import attribution_tables, cache_files, schemas, steer_tables
+from vlmscope.multimodal_sae import schemas
+from vlmscope.multimodal_sae.attribution import tables as attribution_tables
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.steer import tables as steer_tables
 from vlmscope.samples import Sample
 from vlmscope.store import files, tables
 

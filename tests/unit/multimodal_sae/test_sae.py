@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import sae, sparse
+from vlmscope.multimodal_sae.coder import sae, sparse
 
 VARIANTS = {
     "topk": {},

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vlmscope.multimodal_sae import attribution_tables
-from vlmscope.multimodal_sae.attribution_tables import Found
+from vlmscope.multimodal_sae.attribution import tables as attribution_tables
+from vlmscope.multimodal_sae.attribution.tables import Found
 
 
 def found(image="a", effects=(3.0, -1.0), values=(1.0, 2.0, -1.0, 0.5)):

@@ -10,11 +10,11 @@ from browser import browsed, needs_browser
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import attribution_cases
-from vlmscope.multimodal_sae.attribution_cases import CASE, Case
-from vlmscope.multimodal_sae.attribution_tables import ATTRIBUTION
+from vlmscope.multimodal_sae.attribution.tables import ATTRIBUTION
+from vlmscope.multimodal_sae.figures import cases as figures_cases
+from vlmscope.multimodal_sae.figures.cases import CASE, Case
 from vlmscope.multimodal_sae.schemas import SCORED
-from vlmscope.multimodal_sae.score_classes import CLASSES
+from vlmscope.multimodal_sae.score.classes import CLASSES
 from vlmscope.samples import SCHEMA, Sample, table
 from vlmscope.show import attribution_cases as show
 from vlmscope.store import files, tables
@@ -65,8 +65,8 @@ def test_views_without_a_fixed_size_have_no_overlays(case):
 
 
 def test_shades_go_from_least_to_most_and_a_silent_latent_is_white():
-    assert attribution_cases.shades(np.array([-1.0, 0.0, 1.0, 0.5])) == pytest.approx([0, 0, 1, 0.5], abs=1e-4)
-    assert attribution_cases.shades(np.zeros(2)) == [0, 0] and attribution_cases.shades(np.zeros(0)) == []
+    assert figures_cases.shades(np.array([-1.0, 0.0, 1.0, 0.5])) == pytest.approx([0, 0, 1, 0.5], abs=1e-4)
+    assert figures_cases.shades(np.zeros(2)) == [0, 0] and figures_cases.shades(np.zeros(0)) == []
 
 
 def test_names_are_words_of_masks_before_names_that_beat_their_controls():
@@ -82,7 +82,7 @@ def test_names_are_words_of_masks_before_names_that_beat_their_controls():
         [dict.fromkeys(SCORED) | blank | dict(zip(keys, one, strict=True)) for one in named], SCORED
     )
     words = [dict.fromkeys(CLASSES) | {"coder": "trained", "word": "cat", "latent": 2, "iou": 0.1}]
-    assert attribution_cases.meanings(pl.DataFrame(words, CLASSES), explanations) == {0: "wheel", 2: "cat"}
+    assert figures_cases.meanings(pl.DataFrame(words, CLASSES), explanations) == {0: "wheel", 2: "cat"}
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def folder(tmp_path):
 def read(folder, prompt):
     files.write_json({"prompts": [prompt]}, folder / "prompts.json")
     paths = [str(folder / name) for name in ("attribution.parquet", "prompts.json", "raw.json", "val.parquet")]
-    return attribution_cases.from_files(*paths, [], 5)
+    return figures_cases.from_files(*paths, [], 5)
 
 
 def test_a_case_is_a_folder_of_overlays_text_and_table(folder):

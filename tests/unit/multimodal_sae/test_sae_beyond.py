@@ -7,19 +7,19 @@ import pytest
 
 from vlmscope import config
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import (
+from vlmscope.multimodal_sae.beyond import (
     absorption,
-    beyond_job,
-    compare,
-    compare_neurons,
+    concepts,
     cosines,
     duplicates,
     families,
+    neurons,
     probes,
     stability,
 )
-from vlmscope.multimodal_sae.active import Active
-from vlmscope.multimodal_sae.patch_files import Patches, Units
+from vlmscope.multimodal_sae.beyond import job as beyond_job
+from vlmscope.multimodal_sae.beyond.patch_files import Patches, Units
+from vlmscope.multimodal_sae.cache.active import Active
 from vlmscope.settings.multimodal_sae.beyond import Stability
 from vlmscope.show import latent_map
 from vlmscope.stats import Draws
@@ -241,9 +241,9 @@ def worded(units=None):
 
 def test_a_vector_of_a_word_is_the_latent_that_writes_it():
     held, rows = worded()
-    found = compare.table(rows, held, absorption.probes_of(held, 0), DRAWS, 50)
+    found = concepts.table(rows, held, absorption.probes_of(held, 0), DRAWS, 50)
     by = {(row["against"], row["word"]): row for row in found.to_dicts()}
-    for against in compare.AGAINST:
+    for against in concepts.AGAINST:
         for place, word in enumerate(("car", "dog")):
             row = by[against, word]
             assert (row["latent"], row["own"], row["own_rank"], row["same"]) == (place, place, 1, 1.0)
@@ -257,8 +257,8 @@ def test_a_vector_of_a_word_is_the_latent_that_writes_it():
 def test_patches_that_a_word_is_held_against():
     told = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
     kinds = ["object", "object", "color"]
-    assert compare.others(told, kinds, "rest").tolist() == (~told).tolist()
-    assert compare.others(told, kinds, "kind").T.tolist() == [[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    assert concepts.others(told, kinds, "rest").tolist() == (~told).tolist()
+    assert concepts.others(told, kinds, "kind").T.tolist() == [[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
 def test_means_and_probes_of_words():
@@ -279,7 +279,7 @@ def test_a_neuron_that_writes_a_latent_and_fires_with_it_stands_out():
     columns, values = directions(8, 7), generator.standard_normal((n, 8)).astype(np.float32)
     columns[0], values[:, 0] = -rows[1], 5 * held.told[:, 1]
     units = Units(["com", "ad", *[""] * 6], np.zeros(8, np.int64), np.arange(8), columns, values)
-    summary, each = compare_neurons.tables(rows, worded(units)[0], 5, DRAWS, 40)
+    summary, each = neurons.tables(rows, worded(units)[0], 5, DRAWS, 40)
     row = each.row(0, named=True)
     assert (row["latent"], row["fires_with"]) == (1, 1)
     assert row["cosine"] == pytest.approx(1, abs=1e-5) and row["correlation"] == pytest.approx(1, abs=1e-5)
@@ -293,10 +293,10 @@ def test_correlations_are_those_of_numpy_and_pictures_move_one_by_one():
     values = np.random.default_rng(2).standard_normal((PICTURES * BASE, 3)).astype(np.float32)
     values[:, 2] = 1
     active = held.coders["trained"]
-    found = compare_neurons.correlated(active, values, 5)
+    found = neurons.correlated(active, values, 5)
     whole = np.corrcoef(values[:, :2].T, active.matrix.toarray().T)[:2, 2:]
     np.testing.assert_allclose(found.value, [*np.abs(whole).max(1), 0], atol=1e-5)
-    moved = compare_neurons.moved(values, BASE, np.random.default_rng(0)).reshape(PICTURES, BASE, 3)
+    moved = neurons.moved(values, BASE, np.random.default_rng(0)).reshape(PICTURES, BASE, 3)
     pictures = values.reshape(PICTURES, BASE, 3)
     for unit in range(2):
         assert sorted(map(tuple, moved[..., unit])) == sorted(map(tuple, pictures[..., unit]))
@@ -306,8 +306,8 @@ def test_correlations_are_those_of_numpy_and_pictures_move_one_by_one():
 def test_without_words_and_neurons_tables_have_no_rows():
     held, rows = worded()
     bare = Patches(held.looks, held.states, shows=held.shows[:, :0], coders=held.coders)
-    assert not len(compare.table(rows, bare, {}, DRAWS, 10))
-    assert not len(compare_neurons.tables(rows, bare, 5, DRAWS, 10)[0])
+    assert not len(concepts.table(rows, bare, {}, DRAWS, 10))
+    assert not len(neurons.tables(rows, bare, 5, DRAWS, 10)[0])
     own = {"families": 3, "neighbours": 4, "least_iou": 0.05, "mapped": 12, "perplexity": 3.0}
     summary, places = families.tables(rows, bare, own, 10, 0)
     assert set(summary["measure"]) == {"silhouette", "map_neighbours"} and set(places["word"]) == {""}

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import cache_files
-from vlmscope.multimodal_sae.cache_files import Entries
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.cache.files import Entries
 
 SHAPE = {"latents": 9, "k": 2, "base": 2, "dtype": "float32"}
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import checkpoint, hooks, sae
+from vlmscope.multimodal_sae.coder import checkpoint, hooks, sae
 
 RELEASED = Path(__file__).parents[2] / "golden" / "multimodal_sae" / "ckpt" / "model.layers.24"
 MORE = {

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import cache_files, directions, text_cache
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.coder import directions
 from vlmscope.multimodal_sae.schemas import DIRECTIONS, TOKENS
+from vlmscope.multimodal_sae.text import cache as text_cache
 
 
 class Pieces:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.multimodal_sae import explain, explain_shown, explain_text, oracle
-from vlmscope.multimodal_sae.consistency import Asked, Match
+from vlmscope.multimodal_sae.explain import naming as explain_naming
+from vlmscope.multimodal_sae.explain import oracle
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.explain import shown as explain_shown
+from vlmscope.multimodal_sae.score.consistency import Asked, Match
 from vlmscope.samples import Sample
 
 GRID, SIZE = 8, 64
@@ -90,7 +93,7 @@ def test_a_region_is_that_of_the_instances_of_which_all_words_are_true(truth):
         ((slice(0, 2), [0, 1, 6, 7]), "car"),
         ((slice(0, 2), slice(6, 8)), "red"),
         ((slice(0, 2), slice(0, 2)), "left"),
-        ((slice(3, 5), slice(3, 5)), explain_text.REFUSAL),
+        ((slice(3, 5), slice(3, 5)), explain_prompts.REFUSAL),
     ],
 )
 def test_the_word_that_agrees_best_is_given(truth, columns, wanted):
@@ -110,7 +113,7 @@ def test_pairs_are_tried_behind_single_words():
 
 def test_samples_without_masks_are_refused():
     sample = Sample("s", "d", "train", 0, "g", ("0",), SIZE, SIZE, "", (), "{}")
-    with pytest.raises(explain.VlmscopeError, match="no masks"):
+    with pytest.raises(explain_naming.VlmscopeError, match="no masks"):
         oracle.Truth([sample], lambda number: None).of(0)
 
 
@@ -126,34 +129,34 @@ def test_what_words_name_decides_the_class():
 def test_the_released_way_shows_all_pictures_behind_one_text(truth):
     echo = Echo("Well.\n[EXPLANATION]: red things")
     seen = shown(truth, slice(0, 2), slice(6, 8))
-    assert explain.Together(echo, 9).explain(seen) == "red things"
+    assert explain_naming.Together(echo, 9).explain(seen) == "red things"
     [(system, parts, most)] = echo.asked
-    assert (system, most) == (explain_text.SYSTEM, 9)
-    assert explain_text.TAG in parts[0] and explain_text.REFUSAL in parts[0]
+    assert (system, most) == (explain_prompts.SYSTEM, 9)
+    assert explain_prompts.TAG in parts[0] and explain_prompts.REFUSAL in parts[0]
     assert [np.array_equal(one, other) for one, other in zip(parts[1:], seen.masked, strict=True)] == [True, True]
 
 
 def test_one_by_one_the_words_of_most_answers_count(truth):
     echo = Echo("a red car", "the car on a road")
-    assert explain.OneByOne(echo, "what?", 5).explain(shown(truth, slice(0, 2), slice(6, 8))) == "car"
+    assert explain_naming.OneByOne(echo, "what?", 5).explain(shown(truth, slice(0, 2), slice(6, 8))) == "car"
     assert [parts[1] for _, parts, _ in echo.asked] == ["what?", "what?"]
-    assert explain.shared(["a dog", "a cat"]) == explain_text.REFUSAL
-    assert explain.shared(["red dog", "dog red", "dog"]) == "dog red"
+    assert explain_naming.shared(["a dog", "a cat"]) == explain_prompts.REFUSAL
+    assert explain_naming.shared(["red dog", "dog red", "dog"]) == "dog red"
 
 
 def test_refusals_are_neither_refined_nor_labelled():
-    refusal = explain_text.parsed("no idea")
-    assert explain_text.refused(refusal) and explain_text.refused(f"{explain_text.REFUSAL}.")
-    assert explain.refined(Echo(), refusal) == refusal
-    assert explain.labelled(Echo(), refusal, dict) == ""
+    refusal = explain_prompts.parsed("no idea")
+    assert explain_prompts.refused(refusal) and explain_prompts.refused(f"{explain_prompts.REFUSAL}.")
+    assert explain_naming.refined(Echo(), refusal) == refusal
+    assert explain_naming.labelled(Echo(), refusal, dict) == ""
 
 
 def test_descriptions_are_refined_and_labelled():
     refiner, labeller = Echo("[ANSWER] phone"), Echo("Colour.")
-    assert explain.refined(refiner, "a phone in a hand") == "phone"
+    assert explain_naming.refined(refiner, "a phone in a hand") == "phone"
     assert refiner.asked[0][1][0].endswith("a phone in a hand")
-    assert explain.labelled(labeller, "red", dict) == "color"
-    assert explain_text.concept("a thing") == explain_text.OTHER
+    assert explain_naming.labelled(labeller, "red", dict) == "color"
+    assert explain_prompts.concept("a thing") == explain_prompts.OTHER
 
 
 @pytest.mark.parametrize(("said", "wanted"), [("1", 1), ("Answer: 0.", 0), ("10", -1), ("yes", -1), ("", -1)])
@@ -184,17 +187,17 @@ def test_a_broken_run_goes_on_where_it_stopped(tmp_path):
         made.append(name)
         return [name]
 
-    first = explain.Kept(path, "one")
+    first = explain_naming.Kept(path, "one")
     assert first.get("a", lambda: make("a")) == ["a"]
     with pytest.raises(OSError, match="gone"):
         first.get("b", lambda: (_ for _ in ()).throw(OSError("gone")))
     with open(path, "a", encoding="utf-8") as handle:
         handle.write('["c", ["cut sh')
-    again = explain.Kept(path, "one")
+    again = explain_naming.Kept(path, "one")
     assert again.get("a", lambda: make("again")) == ["a"] and again.get("b", lambda: make("b")) == ["b"]
     assert made == ["a", "b"]
-    assert explain.Kept(path, "one").known == {"a": ["a"], "b": ["b"]}
-    assert explain.Kept(path, "two").known == {}
+    assert explain_naming.Kept(path, "one").known == {"a": ["a"], "b": ["b"]}
+    assert explain_naming.Kept(path, "two").known == {}
     again.clear()
     assert not path.exists()
 

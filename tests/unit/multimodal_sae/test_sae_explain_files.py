@@ -10,14 +10,12 @@ from PIL import Image
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.fetch.chat import Server
-from vlmscope.multimodal_sae import (
-    cache_files,
-    explain,
-    explain_shown,
-    explain_talkers,
-    explain_text,
-    score_classes,
-)
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.explain import naming as explain_naming
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.explain import shown as explain_shown
+from vlmscope.multimodal_sae.explain import talkers
+from vlmscope.multimodal_sae.score import classes as score_classes
 from vlmscope.samples import SCHEMA, Sample, table
 from vlmscope.stats import Draws
 from vlmscope.store import files, tables
@@ -109,12 +107,12 @@ def loopback():
 def named(made, server, state):
     talk = {"by": "server", "url": f"http://127.0.0.1:{server.server_port}/v1", "model": "m", "key": ""}
     settings = SETTINGS | {"explainer": talk}
-    return explain.from_files(
+    return explain_naming.from_files(
         {"trained": str(made / "cache.h5")},
         raws=[str(made / "raw.json")],
         tables=[str(made / "train.parquet")],
         settings=settings,
-        talkers=explain_talkers.of(settings, [], Server, "cpu"),
+        talkers=talkers.of(settings, [], Server, "cpu"),
         state=str(state),
         code="c",
     )
@@ -159,8 +157,8 @@ def test_pictures_without_a_square_view_have_no_masks(tmp_path):
 
 def test_the_best_latent_of_a_word_is_found_and_measured_on_other_pictures(made):
     with cache_files.opened(made / "cache.h5") as cache:
-        own, picture = explain.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
-        truth = explain.oracle.Truth(own, picture)
+        own, picture = explain_naming.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
+        truth = explain_naming.oracle.Truth(own, picture)
         found = score_classes.table({"trained": cache, "untrained": cache}, truth, Draws(20, 0)).to_dicts()
     by = {(row["coder"], row["word"]): row for row in found}
     assert (by["trained", "car"]["latent"], by["trained", "dog"]["latent"]) == (0, 1)
@@ -172,15 +170,15 @@ def test_the_best_latent_of_a_word_is_found_and_measured_on_other_pictures(made)
 
 def test_where_a_word_is_shown_follows_the_masks(made):
     with cache_files.opened(made / "cache.h5") as cache:
-        own, picture = explain.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
-    shows = score_classes.targets(explain.oracle.Truth(own, picture), ["car", "sky"], 1, GRID)
+        own, picture = explain_naming.pictures([made / "raw.json"], [made / "train.parquet"], cache.samples)
+    shows = score_classes.targets(explain_naming.oracle.Truth(own, picture), ["car", "sky"], 1, GRID)
     assert np.flatnonzero(shows[0, 0]).tolist() == [GRID] and not shows[0, 1].any()
 
 
 def test_a_cache_of_other_samples_is_refused(made):
     with pytest.raises(VlmscopeError, match="the sample tables do not"):
-        explain.pictures([made / "raw.json"], [made / "train.parquet"], ["nobody"])
+        explain_naming.pictures([made / "raw.json"], [made / "train.parquet"], ["nobody"])
 
 
 def test_refusals_of_talkers_stay_refusals():
-    assert explain_text.refused(explain_text.parsed("nothing to say"))
+    assert explain_prompts.refused(explain_prompts.parsed("nothing to say"))

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import cache_files, explain_text, text_features, text_names, text_prompts, text_scores
-from vlmscope.multimodal_sae.text_pieces import HELD_OUT, REFERENCE, Piece, Read
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.text import features as text_features
+from vlmscope.multimodal_sae.text import naming as text_naming
+from vlmscope.multimodal_sae.text import prompts as text_prompts
+from vlmscope.multimodal_sae.text import scores as text_scores
+from vlmscope.multimodal_sae.text.pieces import HELD_OUT, REFERENCE, Piece, Read
 from vlmscope.stats import Draws
 from vlmscope.store import tables
 
@@ -59,7 +64,7 @@ def test_what_is_told_beside_the_texts_is_chosen():
     plain, steps, writes = (
         text_prompts.question(own, *told) for told in ((False, False), (True, False), (False, True))
     )
-    assert explain_text.TAG in plain and "Activations:" in plain and "Tokens made likelier" not in plain
+    assert explain_prompts.TAG in plain and "Activations:" in plain and "Tokens made likelier" not in plain
     assert (
         plain.endswith(text_prompts.own(own, False)) and "names of animals" in steps and "names of animals" not in plain
     )
@@ -86,19 +91,19 @@ def test_the_first_list_with_a_rating_for_every_text_counts(said, wanted):
 
 def test_a_model_is_asked_once_and_told_to_think_where_that_is_wanted():
     echo = Echo("[EXPLANATION]: animals", "cats [EXPLANATION]: no\nso [EXPLANATION]: animals")
-    assert text_names.Told(echo, 7, steps=False, writes=False).explain(read(FIRES)) == "animals"
-    assert text_names.Told(echo, 7, steps=True, writes=True).explain(read(FIRES)) == "animals"
+    assert text_naming.Told(echo, 7, steps=False, writes=False).explain(read(FIRES)) == "animals"
+    assert text_naming.Told(echo, 7, steps=True, writes=True).explain(read(FIRES)) == "animals"
     [(system, parts, most), (longer, _, _)] = echo.asked
     assert most == 7 and len(parts) == 1 and len(longer) > len(system)
-    failed = text_names.Told(Echo("what?"), 7, steps=True, writes=False).explain(read(FIRES))
-    assert explain_text.refused(failed)
+    failed = text_naming.Told(Echo("what?"), 7, steps=True, writes=False).explain(read(FIRES))
+    assert explain_prompts.refused(failed)
 
 
 def test_tokens_that_most_pieces_mark_are_named():
     two = read((0, 2, 0), (0, 2, 2), tokens=(" a", " Cat", " dog"))
-    assert text_names.Tokens().explain(two) == "cat"
+    assert text_naming.Tokens().explain(two) == "cat"
     apart = replace(two, pieces=(two.pieces[0], Piece((" a", " b", " c"), np.array([0, 0, 2], np.float32))))
-    assert text_names.Tokens().explain(apart) == explain_text.REFUSAL
+    assert text_naming.Tokens().explain(apart) == explain_prompts.REFUSAL
 
 
 def test_ratings_of_the_stand_in_are_thirds_of_the_marked_tokens():
@@ -135,7 +140,7 @@ def made(tmp_path):
 
 def test_pieces_come_from_their_half_and_hold_the_latent(made):
     with cache_files.opened(made / "c.h5") as cache:
-        own = text_names.chooser(cache, SETTINGS)
+        own = text_naming.chooser(cache, SETTINGS)
         assert own.latents(0) == [0, 1] and own.latents(1) == [0]
         both = [own.read(0, side) for side in (REFERENCE, HELD_OUT)]
         assert all(len(one.pieces) == 3 and one.promoted == ("paw", "tail") for one in both)
@@ -148,16 +153,16 @@ def test_pieces_come_from_their_half_and_hold_the_latent(made):
 
 def test_names_and_ratings_go_from_files_to_tables(made):
     caches = {"trained": str(made / "c.h5")}
-    labels, kept = text_names.from_files(caches, SETTINGS, lambda role: None, str(made / "s.jsonl"), "code")
+    labels, kept = text_naming.from_files(caches, SETTINGS, lambda role: None, str(made / "s.jsonl"), "code")
     assert labels.select("latent", "explanation").rows() == [(0, "cat"), (1, "dog")]
-    tables.write(labels, made / "labels.parquet", text_names.LABELS)
+    tables.write(labels, made / "labels.parquet", text_naming.LABELS)
     scored, rubric = text_scores.from_files(caches, str(made / "labels.parquet"), SETTINGS, lambda role: None)
     assert scored["rubric"].to_list() == [3.0, 3.0] and scored["rubric_shuffled"].to_list() == [0.0, 0.0]
     rows = {row["what"]: row for row in rubric.to_dicts()}
     assert (rows["more"]["value"], rows["more"]["n_features"], rows["more"]["n_refused"]) == (3.0, 2, 0)
     assert rows["rubric"]["judge"] == "match"
     # A second run asks nothing again.
-    again, _ = text_names.from_files(caches, SETTINGS, lambda role: None, str(made / "s.jsonl"), "code")
+    again, _ = text_naming.from_files(caches, SETTINGS, lambda role: None, str(made / "s.jsonl"), "code")
     assert again.equals(labels) and len(kept.known) == 2
 
 
@@ -165,12 +170,12 @@ def test_refusals_are_counted_and_not_rated(made):
     caches = {"trained": str(made / "c.h5")}
     settings = SETTINGS | {"by": ["local"]}
     talkers = {
-        "local": Echo("[EXPLANATION]: cats", explain_text.REFUSAL),
+        "local": Echo("[EXPLANATION]: cats", explain_prompts.REFUSAL),
         "refiner": None,
         "judge": Echo("hm", "[3, 3, 0]"),
     }
-    labels, _ = text_names.from_files(caches, settings, talkers.get, str(made / "s.jsonl"), "code")
-    tables.write(labels, made / "labels.parquet", text_names.LABELS)
+    labels, _ = text_naming.from_files(caches, settings, talkers.get, str(made / "s.jsonl"), "code")
+    tables.write(labels, made / "labels.parquet", text_naming.LABELS)
     scored, rubric = text_scores.from_files(
         caches, str(made / "labels.parquet"), settings | {"judge": {"model": "m"}}, talkers.get
     )

@@ -10,23 +10,21 @@ import torch
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import (
-    cache_files,
-    examples,
-    explain_text,
-    figures_job,
-    image_activations,
-    latent_choice,
-    latent_figures,
-    probe,
-    steer_cards,
-    steer_categories,
-    steer_shares,
-)
-from vlmscope.multimodal_sae.explain import Kept
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.attribution import probe
+from vlmscope.multimodal_sae.cache import examples
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.explain.naming import Kept
+from vlmscope.multimodal_sae.figures import cards as figures_cards
+from vlmscope.multimodal_sae.figures import choice as figures_choice
+from vlmscope.multimodal_sae.figures import image_activations
+from vlmscope.multimodal_sae.figures import job as figures_job
+from vlmscope.multimodal_sae.figures import latents as figures_latents
 from vlmscope.multimodal_sae.schemas import SCORED, STEERING
-from vlmscope.multimodal_sae.score_classes import CLASSES
+from vlmscope.multimodal_sae.score.classes import CLASSES
+from vlmscope.multimodal_sae.steer import categories as steer_categories
+from vlmscope.multimodal_sae.steer import shares as steer_shares
 from vlmscope.samples import SCHEMA, Sample, table
 from vlmscope.settings.multimodal_sae import MultimodalSAE
 from vlmscope.show import overlays
@@ -145,7 +143,7 @@ def picture(name):
 
 
 def test_a_card_shows_the_first_pictures_without_the_thing_and_the_same_questions_under_a_random_latent(judged):
-    card = steer_cards.card(judged, 3, CARD, picture)
+    card = figures_cards.card(judged, 3, CARD, picture)
     # Mode add was not tried; the largest value is 50.
     assert (card["mode"], card["value"], card["description"]) == ("replace", 50.0, "cat")
     assert [one["picture"].getpixel((0, 0))[0] if one["picture"] else None for one in card["examples"]] == [
@@ -162,16 +160,16 @@ def test_a_card_shows_the_first_pictures_without_the_thing_and_the_same_question
 @pytest.mark.parametrize(("feature", "settings", "told"), [(9, CARD, "3"), (3, CARD | {"value": 7.0}, "10, 50")])
 def test_a_card_that_cannot_be_drawn_says_which_can(judged, feature, settings, told):
     with pytest.raises(VlmscopeError, match=told):
-        steer_cards.card(judged, feature, settings, picture)
+        figures_cards.card(judged, feature, settings, picture)
 
 
 def test_cards_are_of_latents_that_were_held_for_a_thing(judged):
-    assert steer_cards.features(judged, 5) == [3] and steer_cards.features(judged, 0) == []
+    assert figures_cards.features(judged, 5) == [3] and figures_cards.features(judged, 0) == []
 
 
 def test_a_card_is_drawn_whatever_the_answers_are(judged, tmp_path):
     hostile = judged.with_columns(steered=pl.lit("$\\frac{x}$ \u0007" + "word " * 200), prompt=pl.lit("a $ b $ c"))
-    show_cards.draw(steer_cards.card(hostile, 3, CARD, picture), "m", tmp_path / "card.png", tmp_path / "card.svg")
+    show_cards.draw(figures_cards.card(hostile, 3, CARD, picture), "m", tmp_path / "card.png", tmp_path / "card.svg")
     with Image.open(tmp_path / "card.png") as drawn:
         assert min(drawn.size) > 300
 
@@ -198,19 +196,19 @@ CLASS_ROWS = [
 NAME_ROWS = [
     scored(latent=0, refined="wheel", iou=0.3, iou_random=0.1, iou_shuffled=0.1),
     scored(latent=2, refined="sky", iou=0.2, iou_random=0.1, iou_shuffled=0.3),
-    scored(latent=4, refined=explain_text.REFUSAL),
+    scored(latent=4, refined=explain_prompts.REFUSAL),
 ]
 PAIRS = (("steering", 3), ("iou_example", 5))
 EXPLAINED = pl.DataFrame(NAME_ROWS, schema=SCORED)
 
 
 def test_concepts_are_the_best_words_each_latent_once():
-    found = latent_choice.concepts(pl.DataFrame(CLASS_ROWS, schema=CLASSES), EXPLAINED)
+    found = figures_choice.concepts(pl.DataFrame(CLASS_ROWS, schema=CLASSES), EXPLAINED)
     assert [(one["name"], one["latent"], one["untrained"]) for one in found] == [("dog", 1, None), ("car", 0, 0.2)]
 
 
 def test_without_masks_concepts_are_the_best_names():
-    found = latent_choice.concepts(pl.DataFrame(schema=CLASSES), EXPLAINED)
+    found = figures_choice.concepts(pl.DataFrame(schema=CLASSES), EXPLAINED)
     assert [(one["name"], one["latent"], one["by"]) for one in found] == [("wheel", 0, "oracle"), ("sky", 2, "oracle")]
 
 
@@ -269,7 +267,7 @@ def test_rows_of_concepts_have_the_region_the_true_one_and_their_agreement(files
         {"latent": 0, "name": "car", "concept": "object", "threshold": 7.5, "iou": 0.5, "low": None, "untrained": 0.1}
     ]
     files.write_json({"concepts": chosen}, root / "chosen.json")
-    row = latent_figures.concepts_from_files(reads(root), ALBUM)[0]
+    row = figures_latents.concepts_from_files(reads(root), ALBUM)[0]
     assert row["label"] == ["car", "latent 0, object", "IoU 0.50", "untrained: 0.10"]
     # Held-out pictures are the odd ones; 7 is above the threshold, 5 is not.
     assert [one["title"] for one in row["panels"]] == ["IoU 1.00", "IoU 0.00"]
@@ -280,16 +278,16 @@ def test_an_example_has_random_pictures_beside_it_and_is_drawn(files_of_cache, t
     root, out = files_of_cache, tmp_path / "example.png"
     tables.write(pl.DataFrame(CLASS_ROWS, schema=CLASSES), root / "classes.csv", CLASSES)
     tables.write(pl.DataFrame(schema=SCORED), root / "explanations.csv", SCORED)
-    rows = latent_figures.example_from_files(0, reads(root), ALBUM)
+    rows = figures_latents.example_from_files(0, reads(root), ALBUM)
     assert rows[0]["label"] == ["car", "latent 0", "named by: masks"] and "patches themselves 1.00" in rows[1]["label"]
     assert [len(one["panels"]) for one in rows] == [2, 2, 2, 2]
     overlays.draw(rows, "title $x$", "note", out)
     with Image.open(out) as drawn:
         assert drawn.format == "PNG" and min(drawn.size) > 300
     with pytest.raises(VlmscopeError, match="no held-out picture"):
-        latent_figures.example_from_files(1, reads(root), ALBUM)
+        figures_latents.example_from_files(1, reads(root), ALBUM)
     with pytest.raises(VlmscopeError, match="no name"):
-        latent_figures.example_from_files(77, reads(root), ALBUM)
+        figures_latents.example_from_files(77, reads(root), ALBUM)
 
 
 def test_a_shaded_picture_is_dark_where_the_latent_is_silent_and_as_it_is_where_it_is_highest():
@@ -361,4 +359,4 @@ def test_maps_of_a_probe_are_values_behind_the_selection_row_by_row():
     [("Colour.", "color"), (" color\n", "color"), ("Object", "object"), ("thing", "other"), ("", "other")],
 )
 def test_classes_are_spelled_one_way_and_unknown_ones_are_other(text, wanted):
-    assert explain_text.concept(text) == wanted
+    assert explain_prompts.concept(text) == wanted

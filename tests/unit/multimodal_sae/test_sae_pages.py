@@ -15,8 +15,10 @@ from browser import browsed, needs_browser
 from sae_page_results import GRID, HOSTILE, LATENTS, NAMES, TEXTS, TOLD, data_of
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import browse, cache_files, look, look_parts, text_view
-from vlmscope.multimodal_sae.look_parts import Rows
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.look import browse, overview, text_view
+from vlmscope.multimodal_sae.look import parts as look_parts
+from vlmscope.multimodal_sae.look.parts import Rows
 from vlmscope.show import latent_pages
 from vlmscope.show.xl_pages import legible
 from vlmscope.store import tables
@@ -95,7 +97,7 @@ def test_latents_that_fire_together_are_counted_over_positions_of_either(browser
     [([], 0, [0, 1, 3]), ([2], 0, [0, 1, 2, 3]), ([2], 2, [2, 3]), ([0, 1], 1, [0]), ([], 1, [3])],
 )
 def test_named_latents_have_a_page_first_then_those_of_most_pictures(first, most, wanted):
-    assert look.chosen(np.array([0.2, 0.1, 0, 0.5]), first, most) == wanted
+    assert overview.chosen(np.array([0.2, 0.1, 0, 0.5]), first, most) == wanted
 
 
 def test_a_page_tells_what_every_result_knows(browser):
@@ -399,4 +401,4 @@ def test_a_cache_of_silence_makes_an_overview_of_nothing(results, tmp_path):
         found = browse.from_files(stack, read, TOLD)
         assert found.chosen == [] and not len(found.overview()["columns"]["latent"])
     with cache_files.opened(tmp_path / "c.h5") as own:
-        assert look.firing(own).highest.tolist() == [0] * LATENTS
+        assert overview.firing(own).highest.tolist() == [0] * LATENTS

@@ -5,9 +5,12 @@ import polars as pl
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import beyond_files, cache_files, cosines, patch_files, patches, score_classes
-from vlmscope.multimodal_sae.active import Active
-from vlmscope.multimodal_sae.patch_files import Patches, Units
+from vlmscope.multimodal_sae.beyond import cosines, patch_files, patches
+from vlmscope.multimodal_sae.beyond import files as beyond_files
+from vlmscope.multimodal_sae.beyond.patch_files import Patches, Units
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.cache.active import Active
+from vlmscope.multimodal_sae.score import classes as score_classes
 from vlmscope.store import arrays
 
 LOOKS, BASE = list("abcdef"), 4

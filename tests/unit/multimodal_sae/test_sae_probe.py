@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.multimodal_sae import probe
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.attribution import probe
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
 from vlmscope.settings.multimodal_sae.probe import Probe
 
 
 def test_means_are_those_before_the_selection_and_shares_those_behind_it(monkeypatch):
-    monkeypatch.setattr("vlmscope.multimodal_sae.sparse.DENSE", 64)
+    monkeypatch.setattr("vlmscope.multimodal_sae.coder.sparse.DENSE", 64)
     coder = SparseCoder(Config(8, 32, 3), seed=1).requires_grad_(False).eval()
     x = torch.randn(11, 8, generator=torch.Generator().manual_seed(0))
     mean, share = probe.means(coder, x)

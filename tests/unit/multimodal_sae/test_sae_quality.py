@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.multimodal_sae import quality, sae
-from vlmscope.multimodal_sae.quality import Firing, Losses, Sums, Taken
+from vlmscope.multimodal_sae.coder import sae
+from vlmscope.multimodal_sae.quality import measures
+from vlmscope.multimodal_sae.quality.measures import Firing, Losses, Sums, Taken
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def pictures():
 
 @torch.no_grad()
 def summed(coder, pictures):
-    sums, firing, take = Sums(12), Firing(48), quality.of_sae(coder)
+    sums, firing, take = Sums(12), Firing(48), measures.of_sae(coder)
     for x in pictures:
         found = take(x)
         sums.add(x, found)
@@ -91,21 +92,21 @@ def test_firing_counts_tokens_and_the_first_of_them():
 def test_nearest_directions_leave_themselves_out(monkeypatch, coder):
     wanted = coder.W_dec.detach() @ coder.W_dec.detach().T
     wanted.fill_diagonal_(-1)
-    monkeypatch.setattr(quality, "ROWS", 7)
-    found = quality.geometry(coder)
+    monkeypatch.setattr(measures, "ROWS", 7)
+    found = measures.geometry(coder)
     assert found["decoder_max_cosine"] == pytest.approx(float(wanted.max(1).values.mean()), rel=1e-5)
     assert found["encoder_decoder_cosine"] == pytest.approx(1, abs=1e-5)
 
 
 def test_all_components_reconstruct_and_few_keep_most_variance():
     x = torch.randn(500, 12, generator=torch.Generator().manual_seed(1)) @ torch.diag(torch.arange(12.0, 0, -1))
-    mean, axes, count = quality.components(iter(x.split(64)), 400)
+    mean, axes, count = measures.components(iter(x.split(64)), 400)
     assert count == 400
     torch.testing.assert_close(mean, x[:400].mean(0), atol=1e-4, rtol=1e-4)
-    every = quality.of_components(mean, axes, 12, largest=False)(x)
+    every = measures.of_components(mean, axes, 12, largest=False)(x)
     torch.testing.assert_close(every.out, x, atol=1e-3, rtol=1e-3)
     errors = [
-        float((quality.of_components(mean, axes, 3, largest)(x).out - x).pow(2).sum()) for largest in (False, True)
+        float((measures.of_components(mean, axes, 3, largest)(x).out - x).pow(2).sum()) for largest in (False, True)
     ]
     assert errors[1] < errors[0] < float((x - mean).pow(2).sum())
 

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.multimodal_sae import examples, iou, schemas, score, score_tables, segment
+from vlmscope.multimodal_sae import schemas
+from vlmscope.multimodal_sae.cache import examples
+from vlmscope.multimodal_sae.explain import iou
+from vlmscope.multimodal_sae.score import fit, segment
+from vlmscope.multimodal_sae.score import tables as score_tables
 from vlmscope.stats import Draws
 
 DRAWS = Draws(50, 0)
@@ -90,7 +94,7 @@ def one(concept, value, coder="trained", text="car", consistency=1):
     row |= {"concept": concept, "iou": value, "iou_shuffled": 0.0, "ceiling": 0.5, "clip": 20.0}
     runs = {"iou": np.array([0.0, 0.1]), "clip": np.array([1.0, 1.0])}
     refused = "Unable" in text
-    return score.Scored(row | {"consistency": None if refused else consistency}, {} if refused else runs)
+    return fit.Scored(row | {"consistency": None if refused else consistency}, {} if refused else runs)
 
 
 def test_table_1_has_means_per_class_controls_and_published_numbers():
@@ -125,9 +129,9 @@ def test_table_2_leaves_out_what_nobody_could_tell():
 
 def test_shuffled_names_are_others_of_those_that_are_not_refused():
     texts = ["a", "b", "Unable to produce descriptions", "a"]
-    found = score.shuffled(texts, 0)
+    found = fit.shuffled(texts, 0)
     assert all(other in "ab" and other != text for text, other in zip(texts, found, strict=True))
-    assert score.shuffled(["a", "a"], 0) == ["", ""]
+    assert fit.shuffled(["a", "a"], 0) == ["", ""]
 
 
 def test_what_was_seen_is_made_once_and_read_back_as_it_was(tmp_path):

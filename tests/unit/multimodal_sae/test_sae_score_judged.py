@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from vlmscope.multimodal_sae import cache_files, explain_shown, explain_text, score_judged
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.explain import shown as explain_shown
+from vlmscope.multimodal_sae.score import judged as score_judged
 
 GRID, SIZE, PICTURES = 4, 64, 12
 # Held out are odd pictures; latent 0 fires in these, ever more of it.
@@ -111,4 +114,4 @@ def test_only_what_is_wanted_is_asked(cache):
     ("said", "wanted"), [("7", 7), (" 10.", 10), ("3/10", 3), ("2 out of 10", 2), ("11", -1), ("0.5", -1), ("much", -1)]
 )
 def test_a_grade_is_a_whole_number_up_to_ten(said, wanted):
-    assert explain_text.grade(said) == wanted
+    assert explain_prompts.grade(said) == wanted

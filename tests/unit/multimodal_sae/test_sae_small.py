@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import cache_files, explain_shown, small, small_scores, small_tables
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.explain import shown as explain_shown
+from vlmscope.multimodal_sae.tables import small, small_scores, small_tables
 from vlmscope.settings.multimodal_sae.tables import SMALL, Small
 
 OWN = SMALL.model_dump() | {

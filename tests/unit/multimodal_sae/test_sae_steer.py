@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import steer, steer_answers, steer_features, steer_tables
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
-from vlmscope.multimodal_sae.steer_features import Feature, Pooled
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.steer import answers as steer_answers
+from vlmscope.multimodal_sae.steer import clamping
+from vlmscope.multimodal_sae.steer import features as steer_features
+from vlmscope.multimodal_sae.steer import tables as steer_tables
+from vlmscope.multimodal_sae.steer.features import Feature, Pooled
 
 
 def pooled(there, latents=12, seed=0):
@@ -104,7 +107,7 @@ def test_states_are_changed_at_named_tokens_alone(variant):
     latent, value = torch.tensor([-1, 5, -1, 5, 9, -1]), torch.full((6,), 30.0)
     still = latent < 0
     plain = coder.decode(*coder.select(coder.pre(x)))
-    found = {mode: steer.changed(coder, x, latent, value, mode) for mode in ("replace", "keep_error", "add")}
+    found = {mode: clamping.changed(coder, x, latent, value, mode) for mode in ("replace", "keep_error", "add")}
     torch.testing.assert_close(found["replace"][still], plain[still])
     for mode in ("keep_error", "add"):
         torch.testing.assert_close(found[mode][still], x[still])

@@ -13,7 +13,7 @@ from vlmscope import raw, samples
 from vlmscope.datasets import llava_next_data
 from vlmscope.models import inputs
 from vlmscope.models.load import describe, load
-from vlmscope.multimodal_sae import states
+from vlmscope.multimodal_sae.train import states
 from vlmscope.store import files, tables
 
 ROOT = Path(__file__).parents[3]
@@ -80,11 +80,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(home, tmp_path):
         tables.write(samples.table(many), table, samples.SCHEMA)
         code = (
             f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-            "import json; from vlmscope.multimodal_sae import job, train\n"
+            "import json; from vlmscope.multimodal_sae.train import job, run\n"
             "one = job.Job(**json.loads(sys.argv[1]))\n"
-            f"read = []; inner = train.states.Streamed.read\n"
-            "train.states.Streamed.read = lambda self, number: (x := inner(self, number), read.append(len(x)))[0]\n"
-            f"train.make(one, {str(tmp_path / 'sae' / 'sae.safetensors')!r}, {str(tmp_path / 'log.csv')!r})\n"
+            f"read = []; inner = run.states.Streamed.read\n"
+            "run.states.Streamed.read = lambda self, number: (x := inner(self, number), read.append(len(x)))[0]\n"
+            f"run.make(one, {str(tmp_path / 'sae' / 'sae.safetensors')!r}, {str(tmp_path / 'log.csv')!r})\n"
             "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
             "print(json.dumps([int(peak.split()[1]), sum(read)]))"
         )

@@ -6,19 +6,13 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import (
-    downstream,
-    explain_text,
-    hallusion,
-    hallusion_tables,
-    loop,
-    steer,
-    white,
-    white_tables,
-)
-from vlmscope.multimodal_sae.hallusion import Asked
-from vlmscope.multimodal_sae.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
+from vlmscope.multimodal_sae.explain import prompts as explain_prompts
+from vlmscope.multimodal_sae.quality import downstream, loop
 from vlmscope.multimodal_sae.schemas import LABELS
+from vlmscope.multimodal_sae.steer import clamping
+from vlmscope.multimodal_sae.tables import hallusion, hallusion_tables, white, white_tables
+from vlmscope.multimodal_sae.tables.hallusion import Asked
 from vlmscope.samples import Sample
 from vlmscope.stats import Draws
 
@@ -57,8 +51,8 @@ def test_several_latents_are_held_at_once(mode):
     x = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     value = torch.full((3,), 30.0)
     both = torch.tensor([[5, 9], [5, -1], [-1, -1]])
-    found = steer.changed(coder, x, both, value, mode)
-    single = steer.changed(coder, x, torch.tensor([5, 5, -1]), value, mode)
+    found = clamping.changed(coder, x, both, value, mode)
+    single = clamping.changed(coder, x, torch.tensor([5, 5, -1]), value, mode)
     torch.testing.assert_close(found[1:], single[1:])
     if mode == "add":
         torch.testing.assert_close(found[0], single[0] + 30 * coder.W_dec[9])
@@ -72,8 +66,8 @@ def test_several_latents_are_held_at_once(mode):
 
 
 def test_a_clamp_knows_all_its_latents():
-    assert steer.Clamp(3, more=(4, 5)).latents == (3, 4, 5)
-    assert steer.Clamp().latents == () and steer.PLAIN.latents == ()
+    assert clamping.Clamp(3, more=(4, 5)).latents == (3, 4, 5)
+    assert clamping.Clamp().latents == () and clamping.PLAIN.latents == ()
 
 
 # ---- white picture -----------------------------------------------------------------------------------------------
@@ -89,7 +83,7 @@ def test_latents_with_names_of_some_classes_are_held():
         [
             {"latent": 1, "refined": "dog", "concept": "object"},
             {"latent": 2, "refined": "red", "concept": "color"},
-            {"latent": 3, "refined": explain_text.REFUSAL, "concept": ""},
+            {"latent": 3, "refined": explain_prompts.REFUSAL, "concept": ""},
             {"latent": 4, "refined": "cat", "concept": "object"},
         ]
     )

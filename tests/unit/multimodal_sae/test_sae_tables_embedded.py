@@ -10,17 +10,11 @@ import pytest
 from vlmscope import raw, samples
 from vlmscope.datasets import base
 from vlmscope.models.load import describe, load
-from vlmscope.multimodal_sae import (
-    cache_files,
-    downstream,
-    hallusion,
-    hallusion_tables,
-    job,
-    schemas,
-    small,
-    small_scores,
-    white,
-)
+from vlmscope.multimodal_sae import schemas
+from vlmscope.multimodal_sae.cache import files as cache_files
+from vlmscope.multimodal_sae.quality import downstream
+from vlmscope.multimodal_sae.tables import hallusion, hallusion_tables, small, small_scores, white
+from vlmscope.multimodal_sae.train import job
 from vlmscope.settings.multimodal_sae.tables import SMALL, Downstream, Hallusion, White
 from vlmscope.stats import Draws
 from vlmscope.store import files, tables

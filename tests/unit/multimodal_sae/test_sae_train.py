@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.multimodal_sae import job, states, train
-from vlmscope.multimodal_sae.buffer import Buffer
+from vlmscope.multimodal_sae.train import job, states
+from vlmscope.multimodal_sae.train import run as train_run
+from vlmscope.multimodal_sae.train.buffer import Buffer
 from vlmscope.store import shards
 
 SITE = "resid_post[1]"
@@ -61,7 +62,7 @@ def task(indices, folder, **settings):
 
 def run(one, folder, **options):
     weights = folder / "sae" / "sae.safetensors"
-    told = train.make(one, str(weights), str(folder / "log.csv"), **options)
+    told = train_run.make(one, str(weights), str(folder / "log.csv"), **options)
     return load_file(weights), told
 
 
@@ -116,17 +117,17 @@ def test_a_run_learns_and_logs(indices, tmp_path):
 KILLED = """
 import os, sys, json
 sys.path.insert(0, {root!r})
-from vlmscope.multimodal_sae import job, train
+from vlmscope.multimodal_sae.train import job, run
 told = json.loads(sys.argv[1])
 calls = [0]
-own = train._keep
+own = run._keep
 def keep(*args):
     own(*args)
     calls[0] += 1
     if calls[0] == 2:
         os.kill(os.getpid(), 9)
-train._keep = keep
-train.make(job.Job(**told["job"]), told["weights"], told["table"])
+run._keep = keep
+run.make(job.Job(**told["job"]), told["weights"], told["table"])
 """
 
 
@@ -170,10 +171,10 @@ def test_memory_does_not_grow_with_the_number_of_states(tmp_path):
         indices = stored(tmp_path / str(count), (count,), d=128)
         code = (
             f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
-            "from vlmscope.multimodal_sae import job, train\n"
+            "from vlmscope.multimodal_sae.train import job, run\n"
             f"one = job.Job({SITE!r}, {SETTINGS | {'steps': 400, 'batch': 512, 'buffer': 4096}!r}, "
             f"{str(tmp_path / 'state')!r}, '', indices={indices!r})\n"
-            f"train.make(one, {str(tmp_path / 'sae' / 'sae.safetensors')!r}, {str(tmp_path / 'log.csv')!r})\n"
+            f"run.make(one, {str(tmp_path / 'sae' / 'sae.safetensors')!r}, {str(tmp_path / 'log.csv')!r})\n"
             "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

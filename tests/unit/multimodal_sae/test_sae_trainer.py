@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vlmscope.multimodal_sae import sae
-from vlmscope.multimodal_sae.trainer import Recipe, Trainer
+from vlmscope.multimodal_sae.coder import sae
+from vlmscope.multimodal_sae.train.trainer import Recipe, Trainer
 
 D, F, K = 8, 32, 4
 

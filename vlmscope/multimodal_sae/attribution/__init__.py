@@ -1,0 +1,1 @@
+"""Latents behind an answer, and those that stand out in one prompt."""

@@ -1,0 +1,1 @@
+"""What the published system leaves open: other seeds, duplicates, absorption, families, other directions."""

@@ -1,0 +1,1 @@
+"""The autoencoder: its variants, sparse products, files, and what its directions say."""

@@ -1,0 +1,1 @@
+"""What figures show: cards, concepts, cases, exported pictures."""

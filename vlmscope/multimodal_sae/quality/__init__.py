@@ -1,0 +1,1 @@
+"""How good an autoencoder is: on states, and with the model running on what it rebuilds."""

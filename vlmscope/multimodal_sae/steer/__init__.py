@@ -1,0 +1,1 @@
+"""Answers with latents held: which latents, what is answered, what became of it."""

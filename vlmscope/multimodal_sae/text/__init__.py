@@ -1,0 +1,1 @@
+"""Latents in texts: caches, names and ratings."""

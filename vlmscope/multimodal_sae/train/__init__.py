@@ -1,0 +1,1 @@
+"""Streams of states, their order, the steps, and a run that can be killed."""
