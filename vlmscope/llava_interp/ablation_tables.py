@@ -6,11 +6,11 @@ Percentages are of the pictures whose untouched answer is right in a setting.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers, published
+from vlmscope.llava_interp import answers, losses, published, rounded
+from vlmscope.llava_interp.losses import CONTRAST
 from vlmscope.llava_interp.schemas import RECORDS
 from vlmscope.store import tables
 
@@ -26,10 +26,7 @@ TABLE = {
     "ci_high": pl.Float64,
     "mean_tokens": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
-    "mcnemar_p": pl.Float64,
+    **CONTRAST,
     "official_accuracy": pl.Float64,
     "official_prob_drop": pl.Float64,
     "correct_prob_drop": pl.Float64,
@@ -42,7 +39,6 @@ TABLE = {
 SETTINGS = ("generative", "polling", "vqa")
 ORDER = ("object", "matched", "register", "register_tower", "random", "gradient", "whole", "grey", "noise")
 BUFFERED = ("object", "matched")
-DIGITS = 6
 KEY = ["condition", "size"]
 
 
@@ -62,8 +58,7 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
         row["paper"] = known.get((row["setting"], row["condition"], size))
         row["paper_source"] = None if row["paper"] is None else published.SOURCE
         row |= {"answer_mode": told["answers"], "geometry_mode": told["geometry"]}
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64 and name != "mcnemar_p"]
-    return pl.DataFrame(rows, schema=TABLE).with_columns(pl.col(numbers).round(DIGITS))
+    return rounded.table(rows, TABLE)
 
 
 def judged(records: pl.DataFrame, mode: answers.Mode, synonyms: Mapping[str, Sequence[str]]) -> pl.DataFrame:
@@ -149,21 +144,10 @@ def _against(own: pl.DataFrame, control: pl.DataFrame, told: Mapping[str, Any]) 
     """Points that the object's tokens cost beyond as many others, picture by picture."""
     both = own.select("sample", "ok").join(control.select("sample", other="ok"), on="sample", how="inner")
     mine, other = (~both[name].to_numpy() for name in ("ok", "other"))
-    change = 100.0 * (mine.astype(float) - other)
-    low, high = stats.bootstrap_mean(change, told["bootstrap"], told["seed"])
-    return {
-        "control": "matched",
-        "difference": float(change.mean()) if len(change) else None,
-        "difference_low": low,
-        "difference_high": high,
-        "mcnemar_p": stats.mcnemar(int((mine & ~other).sum()), int((other & ~mine).sum())),
-    }
+    return {"control": "matched"} | losses.contrast(mine, other, losses.points(mine, other), told)
 
 
 def _probabilities(plain: pl.DataFrame, part: pl.DataFrame) -> dict[str, Any]:
     """What the answer loses: as released, of whatever token is first each time; ours, of the class in both cases."""
-    names = ("prob", "right_prob", "right_log_prob")
-    both = part.select("sample", *names).join(plain.select("sample", *names), on="sample", suffix="_plain")
-    drop = {name: np.asarray(both[f"{name}_plain"] - both[name]) for name in names}
-    means = [float(one.mean()) if len(one) else None for one in drop.values()]
+    means = [float(one.mean()) if len(one) else None for one in losses.drops(part, plain).values()]
     return dict(zip(("official_prob_drop", "correct_prob_drop", "correct_log_prob_drop"), means, strict=True))

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers
+from vlmscope.llava_interp import answers, rounded
+from vlmscope.llava_interp.schemas import DIFFERENCE
 from vlmscope.store import tables
 
 # One class of one picture.
@@ -34,13 +36,10 @@ TABLE = {
     "auc_low": pl.Float64,
     "auc_high": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
+    **DIFFERENCE,
     "answer_mode": pl.String,
 }
 CONTROL = "elsewhere"
-DIGITS = 6
 
 
 def from_files(*, detector: str, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -54,9 +53,8 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
     rows = []
     for among, part in (("all", records), ("affirmed", records.filter(affirmed))):
         rows += _rows(among, part, told) if len(part) else []
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64]
-    found = pl.DataFrame(rows, schema=TABLE).with_columns(answer_mode=pl.lit(told["answers"]))
-    return found.with_columns(pl.col(numbers).fill_nan(None).round(DIGITS))
+    found = rounded.table(rows, TABLE).with_columns(answer_mode=pl.lit(told["answers"]))
+    return found.with_columns(cs.float().fill_nan(None))
 
 
 def _rows(among: str, part: pl.DataFrame, told: Mapping[str, Any]) -> list[dict[str, Any]]:

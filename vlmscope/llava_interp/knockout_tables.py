@@ -6,20 +6,18 @@ Relative accuracy is over the pictures whose untouched answer is right: 1 means 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers, published, windows
-from vlmscope.llava_interp.schemas import KNOCKOUTS
+from vlmscope.llava_interp import losses, published, rounded, windows
+from vlmscope.llava_interp.losses import CONTRAST
+from vlmscope.llava_interp.schemas import GROUP, KNOCKOUTS, WINDOW
+from vlmscope.llava_interp.windows import BESIDE
 from vlmscope.store import tables
 
 TABLE = {
-    "source": pl.String,
-    "target": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **GROUP,
+    **WINDOW,
     "n": pl.Int64,
     "relative_accuracy": pl.Float64,
     "ci_low": pl.Float64,
@@ -32,19 +30,13 @@ TABLE = {
     "correct_log_prob_drop": pl.Float64,
     "mean_keys": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
-    "mcnemar_p": pl.Float64,
+    **CONTRAST,
     "answer_mode": pl.String,
     "geometry_mode": pl.String,
     "paper": pl.Float64,
     "paper_source": pl.String,
 }
 SWEEP = {"sort": pl.String, **TABLE}
-# What stands beside an object's keys: as many random ones.
-CONTROLS = {"object": "random", "object_1": "random_1", "object_2": "random_2"}
-DIGITS = 6
 PLACE = ["sort", "source", "target", "window"]
 
 
@@ -60,7 +52,7 @@ def from_files(*, knockout: str, told: Mapping[str, Any]) -> dict[str, tuple[pl.
 
 def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
     """One row per group and window, `SWEEP`."""
-    judged = _judged(records, told["answers"])
+    judged = losses.judged(records, told["answers"])
     plain = judged.filter(source="")
     right = plain.filter("ok")
     groups = {
@@ -70,32 +62,23 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
     known = published.KNOCKOUT.get(told["family"], {})
     rows = []
     for (sort, source, target, window), part in groups.items():
-        control = groups.get((sort, CONTROLS.get(source, ""), target, window))
+        control = groups.get((sort, BESIDE.get(source, ""), target, window))
         row = {"sort": sort, "source": source, "target": target, "window": window}
         row |= _row(part, right, len(plain), told) | ({} if control is None else _against(part, control, told))
-        row |= {"control": None if control is None else CONTROLS[source]}
+        row |= {"control": None if control is None else BESIDE[source]}
         row["paper"] = known.get((source, target, window)) if sort == "window" else None
         row["paper_source"] = None if row["paper"] is None else published.SOURCE
         rows.append(row | {"answer_mode": told["answers"], "geometry_mode": told["geometry"]})
     order = {group: place for place, group in enumerate(windows.GROUPS)}
     rows.sort(key=lambda row: order[row["source"], row["target"]])
-    numbers = [name for name, kind in SWEEP.items() if kind == pl.Float64 and name != "mcnemar_p"]
-    return pl.DataFrame(rows, schema=SWEEP).with_columns(pl.col(numbers).round(DIGITS))
-
-
-def _judged(records: pl.DataFrame, mode: answers.Mode) -> pl.DataFrame:
-    found = [
-        answers.names(row["text"], row["first"], row["token"], row["right"], mode)
-        for row in records.iter_rows(named=True)
-    ]
-    return records.with_columns(ok=pl.Series(found, dtype=pl.Boolean))
+    return rounded.table(rows, SWEEP)
 
 
 def _row(part: pl.DataFrame, right: pl.DataFrame, every: int, told: Mapping[str, Any]) -> dict[str, Any]:
     """One group in one window; `every` counts pictures whose untouched answer is wrong too, as released."""
     n, still = len(part), int(part["ok"].sum())
     low, high = stats.wilson(still, n)
-    drop = _drops(part, right)
+    drop = losses.drops(part, right)
     drop_low, drop_high = stats.bootstrap_mean(drop["right_prob"], told["bootstrap"], told["seed"])
     means = {name: float(one.mean()) if n else None for name, one in drop.items()}
     return {
@@ -115,26 +98,11 @@ def _row(part: pl.DataFrame, right: pl.DataFrame, every: int, told: Mapping[str,
     }
 
 
-def _drops(part: pl.DataFrame, right: pl.DataFrame) -> dict[str, np.ndarray]:
-    """What each picture loses: of whatever token is first each time (prob, as released), and of the class."""
-    names = ("prob", "right_prob", "right_log_prob")
-    both = part.select("sample", *names).join(
-        right.select("sample", *names), on="sample", suffix="_plain", maintain_order="left"
-    )
-    return {name: (both[f"{name}_plain"] - both[name]).to_numpy() for name in names}
-
-
 def _against(part: pl.DataFrame, control: pl.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:
     """What the object's keys cost the class beyond as many others, picture by picture; McNemar over decisions."""
     both = part.select("sample", "ok", "right_prob").join(
         control.select("sample", other="ok", other_prob="right_prob"), on="sample", how="inner"
     )
     change = (both["other_prob"] - both["right_prob"]).to_numpy()
-    low, high = stats.bootstrap_mean(change, told["bootstrap"], told["seed"])
     mine, other = (~both[name].to_numpy() for name in ("ok", "other"))
-    return {
-        "difference": float(change.mean()) if len(change) else None,
-        "difference_low": low,
-        "difference_high": high,
-        "mcnemar_p": stats.mcnemar(int((mine & ~other).sum()), int((other & ~mine).sum())),
-    }
+    return losses.contrast(mine, other, change, told)

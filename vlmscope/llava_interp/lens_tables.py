@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import published
+from vlmscope.llava_interp import published, rounded
 from vlmscope.llava_interp.schemas import HITS, SEGMENTATION
 from vlmscope.store import tables
 
@@ -50,7 +50,6 @@ MEANS = {
     "share": pl.Float64,
     "n_images": pl.Int64,
 }
-DIGITS = 6
 
 
 def from_files(*, hits: str, maps: str, told: Mapping[str, Any]) -> dict[str, tuple[pl.DataFrame, Any]]:
@@ -62,7 +61,7 @@ def from_files(*, hits: str, maps: str, told: Mapping[str, Any]) -> dict[str, tu
     return {
         "rate": (rates(found, told), RATE),
         "summary": (summary(found, told), SUMMARY),
-        "maps": (_rounded(overlaps, SEGMENTATION), SEGMENTATION),
+        "maps": (rounded.table(overlaps, SEGMENTATION), SEGMENTATION),
         "means": (means(overlaps, told), MEANS),
     }
 
@@ -84,7 +83,7 @@ def rates(hits: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
                 "n_images": len(part),
             }
         )
-    return _rounded(pl.DataFrame(rows, schema=RATE).sort("criterion", "topk", "layer"), RATE)
+    return rounded.table(rows, RATE).sort("criterion", "topk", "layer")
 
 
 def summary(hits: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -117,7 +116,7 @@ def summary(hits: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
                 "paper_source": f"{published.SOURCE}, criterion not known" if known else None,
             }
         )
-    return _rounded(pl.DataFrame(rows, schema=SUMMARY).sort("criterion", "topk"), SUMMARY)
+    return rounded.table(rows, SUMMARY).sort("criterion", "topk")
 
 
 def means(overlaps: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -131,8 +130,4 @@ def means(overlaps: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
                 values, told["bootstrap"], told["seed"]
             )
         rows.append(row)
-    return _rounded(pl.DataFrame(rows, schema=MEANS), MEANS)
-
-
-def _rounded(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
-    return frame.with_columns(pl.col([name for name, kind in schema.items() if kind == pl.Float64]).round(DIGITS))
+    return rounded.table(rows, MEANS)

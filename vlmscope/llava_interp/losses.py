@@ -11,8 +11,11 @@ import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers
+from vlmscope.llava_interp import answers, rounded
+from vlmscope.llava_interp.schemas import DIFFERENCE
 
+# McNemar's test is over what was lost.
+CONTRAST = DIFFERENCE | {"mcnemar_p": pl.Float64}
 #   pct_lost     of the pictures, with Wilson's interval; prob_drop with a bootstrap interval
 #   control      the condition it is held against; difference: points lost beyond it, drop_difference: of prob_drop
 COLUMNS = {
@@ -25,15 +28,11 @@ COLUMNS = {
     "drop_high": pl.Float64,
     "mean_tokens": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
-    "mcnemar_p": pl.Float64,
+    **CONTRAST,
     "drop_difference": pl.Float64,
     "drop_difference_low": pl.Float64,
     "drop_difference_high": pl.Float64,
 }
-DIGITS = 6
 Key = tuple[Any, ...]
 
 
@@ -76,8 +75,7 @@ def table(
         if other in groups:
             row |= {"control": str(other[0])} | _against(part, groups[other], told)
         rows.append(row)
-    numbers = [name for name, kind in schema.items() if kind == pl.Float64 and name != "mcnemar_p"]
-    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(numbers).round(DIGITS) + 0.0)
+    return rounded.table(rows, schema)
 
 
 def _row(part: pl.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,12 +97,36 @@ def _against(part: pl.DataFrame, other: pl.DataFrame, told: Mapping[str, Any]) -
     if both.is_empty():
         return {}
     mine, theirs = (~both[name].to_numpy() for name in ("ok", "beside"))
-    draws = stats.Draws(told["bootstrap"], told["seed"])
-    points = draws.mean(100 * (mine.astype(np.float64) - theirs))
-    row = dict(zip(("difference", "difference_low", "difference_high"), points, strict=True))
-    row |= {"mcnemar_p": stats.mcnemar(int((mine & ~theirs).sum()), int((theirs & ~mine).sum()))}
+    row = contrast(mine, theirs, points(mine, theirs), told)
     if both["drop"].is_null().any() or both["beside_drop"].is_null().any():
         return row
-    more = draws.mean((both["drop"] - both["beside_drop"]).to_numpy())
+    more = stats.Draws(told["bootstrap"], told["seed"]).mean((both["drop"] - both["beside_drop"]).to_numpy())
     names = ("drop_difference", "drop_difference_low", "drop_difference_high")
     return row | dict(zip(names, more, strict=True))
+
+
+def points(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Points that are lost in one case and not in the other, float64 [picture]; both bool [picture]."""
+    return 100 * (mine.astype(np.float64) - theirs)
+
+
+def contrast(mine: np.ndarray, theirs: np.ndarray, change: np.ndarray, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns `CONTRAST` of one condition against another, nothing where no picture has both.
+
+    mine, theirs   whether the answer was lost, bool [picture]
+    change         what is averaged, float [picture]
+    """
+    if not len(change):
+        return {}
+    found = stats.Draws(told["bootstrap"], told["seed"]).mean(change)
+    p = stats.mcnemar(int((mine & ~theirs).sum()), int((theirs & ~mine).sum()))
+    return dict(zip(CONTRAST, (*found, p), strict=True))
+
+
+def drops(part: pl.DataFrame, plain: pl.DataFrame) -> dict[str, np.ndarray]:
+    """What each picture loses: of whatever token is first each time (prob, as released), and of the class."""
+    names = ("prob", "right_prob", "right_log_prob")
+    both = part.select("sample", *names).join(
+        plain.select("sample", *names), on="sample", suffix="_plain", maintain_order="left"
+    )
+    return {name: (both[f"{name}_plain"] - both[name]).to_numpy() for name in names}

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp.schemas import OBJECT
+from vlmscope.llava_interp import rounded
+from vlmscope.llava_interp.schemas import DIFFERENCE, OBJECT
 from vlmscope.store import tables
 
 # One answer of one pair: of the picture (own), its twin, and the twin with states of the picture.
@@ -36,14 +37,11 @@ TABLE = {
     "flipped_low": pl.Float64,
     "flipped_high": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
+    **DIFFERENCE,
     "p": pl.Float64,
 }
 PARTS = ("object", "matched", "question", "last")
 CONTROLS = {"object": "matched"}
-DIGITS = 6
 Key = tuple[Any, ...]
 
 
@@ -68,8 +66,7 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
     rows = rows.with_columns(recovered=(pl.col("gap") - pl.col("broken")) / way)
     groups = dict(rows.group_by("part", "layer", maintain_order=True))
     found = [_row(key, groups, told) for key in sorted(groups, key=lambda key: (PARTS.index(key[0]), key[1]))]
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64 and name != "p"]
-    return pl.DataFrame(found, schema=TABLE).with_columns(pl.col(numbers).round(DIGITS) + 0.0)
+    return rounded.table(found, TABLE)
 
 
 def _row(
@@ -91,5 +88,5 @@ def _row(
 def _against(own: pl.DataFrame, other: pl.DataFrame, draws: stats.Draws) -> dict[str, Any]:
     both = own.select("sample", "recovered").join(other.select("sample", beside="recovered"), on="sample", how="inner")
     change = (both["recovered"] - both["beside"]).to_numpy()
-    row = dict(zip(("difference", "difference_low", "difference_high"), draws.mean(change), strict=True))
+    row = dict(zip(DIFFERENCE, draws.mean(change), strict=True))
     return row | {"p": stats.sign_flip(change, *draws) if len(change) else np.nan}

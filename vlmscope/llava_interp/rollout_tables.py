@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers
-from vlmscope.llava_interp.schemas import KNOCKOUTS, OBJECT
+from vlmscope.llava_interp import answers, losses, rounded
+from vlmscope.llava_interp.schemas import DIFFERENCE, KNOCKOUTS, OBJECT, WINDOW
 from vlmscope.store import tables
 
 # Attention of the last token in one window.
@@ -18,9 +18,7 @@ from vlmscope.store import tables
 #   mass      what falls on them; picture: what falls on all visual tokens
 MASSES = OBJECT | {
     "sort": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **WINDOW,
     "method": pl.String,
     "source": pl.String,
     "keys": pl.Int32,
@@ -30,9 +28,7 @@ MASSES = OBJECT | {
 TABLE = {
     "method": pl.String,
     "sort": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **WINDOW,
     "n_images": pl.Int64,
     "mean_keys": pl.Float64,
     "mass": pl.Float64,
@@ -40,9 +36,7 @@ TABLE = {
     "mass_high": pl.Float64,
     "random_mass": pl.Float64,
     "picture_mass": pl.Float64,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
+    **DIFFERENCE,
     "knockout_drop": pl.Float64,
     "over": pl.String,
     "n": pl.Int64,
@@ -51,7 +45,6 @@ TABLE = {
     "rank_high": pl.Float64,
 }
 OWN, RANDOM, TARGET = "object_1", "random_1", "last"
-DIGITS = 6
 
 
 def from_files(*, masses: str, knockout: str, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -78,15 +71,13 @@ def table(masses: pl.DataFrame, knockout: pl.DataFrame, told: Mapping[str, Any])
         for (method, sort, window), part in wide.group_by("method", *place, maintain_order=True)
     ]
     rows += [row for method in wide["method"].unique(maintain_order=True) for row in _over(rows, method)]
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64]
-    return pl.DataFrame(rows, schema=TABLE).with_columns(pl.col(numbers).round(DIGITS))
+    return rounded.table(rows, TABLE)
 
 
 def _drops(knockout: pl.DataFrame, mode: answers.Mode) -> pl.DataFrame:
     """What blocking the object takes of the class's log probability, of pictures whose untouched answer is right."""
     plain = knockout.filter(source="")
-    right = [answers.names(row["text"], row["first"], row["token"], row["right"], mode) for row in plain.to_dicts()]
-    before = plain.filter(pl.Series(right, dtype=pl.Boolean)).select("sample", plain="right_log_prob")
+    before = losses.judged(plain, mode).filter("ok").select("sample", plain="right_log_prob")
     blocked = knockout.filter(source=OWN, target=TARGET).join(before, on="sample", how="inner")
     return blocked.select("sample", "sort", "window", drop=pl.col("plain") - pl.col("right_log_prob"))
 

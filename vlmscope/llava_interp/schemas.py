@@ -18,6 +18,11 @@ ANSWER = {
     "right_prob": pl.Float64,
     "right_log_prob": pl.Float64,
 }
+# Attention that is blocked: which keys for which queries, and in which layers.
+GROUP = {"source": pl.String, "target": pl.String}
+WINDOW = {"window": pl.String, "layer_first": pl.Int32, "layer_last": pl.Int32}
+# How far a condition is from its control, with an interval, picture by picture.
+DIFFERENCE = {"difference": pl.Float64, "difference_low": pl.Float64, "difference_high": pl.Float64}
 # One answer of one picture under one condition.
 #   setting      generative, polling, vqa
 #   condition    none, object, matched, register, register_tower, random, gradient, whole; noise, grey: other pictures
@@ -33,12 +38,9 @@ RECORDS = OBJECT | {
 }
 # One answer of one picture under one blocked group; source and target empty where nothing was blocked.
 KNOCKOUTS = OBJECT | {
-    "source": pl.String,
-    "target": pl.String,
+    **GROUP,
     "sort": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **WINDOW,
     "keys": pl.Int32,
     "queries": pl.Int32,
     **ANSWER,

@@ -6,11 +6,11 @@ Percentages are of the pairs of which both objects are affirmed in the untouched
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import answers
+from vlmscope.llava_interp import answers, losses, rounded
+from vlmscope.llava_interp.losses import CONTRAST
 from vlmscope.llava_interp.schemas import OBJECT
 from vlmscope.store import tables
 
@@ -40,10 +40,7 @@ TABLE = {
     "prob_drop": pl.Float64,
     "mean_tokens": pl.Float64,
     "against": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
-    "mcnemar_p": pl.Float64,
+    **CONTRAST,
     "n_pairs": pl.Int64,
     "answer_mode": pl.String,
 }
@@ -53,7 +50,6 @@ AGAINST = {
     ("object", "other"): ("matched", "other"),
     ("matched", "ablated"): ("matched", "other"),
 }
-DIGITS = 6
 KEY = ["condition", "buffer", "asked"]
 
 
@@ -80,8 +76,7 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
             row |= {"against": f"{name}, {question}"} | _against(part, groups[name, buffer, question], told)
         rows.append(row | {"n_pairs": plain["sample"].n_unique(), "answer_mode": told["answers"]})
     rows.sort(key=lambda row: (row["condition"] != "object", row["buffer"], row["asked"]))
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64 and name != "mcnemar_p"]
-    return pl.DataFrame(rows, schema=TABLE).with_columns(pl.col(numbers).round(DIGITS))
+    return rounded.table(rows, TABLE)
 
 
 def _row(part: pl.DataFrame) -> dict[str, Any]:
@@ -101,11 +96,4 @@ def _against(part: pl.DataFrame, other: pl.DataFrame, told: Mapping[str, Any]) -
     """How many points more are lost than in another row, pair by pair; McNemar over decisions."""
     both = part.select("sample", "ok").join(other.select("sample", beside="ok"), on="sample", how="inner")
     mine, theirs = (~both[name].to_numpy() for name in ("ok", "beside"))
-    change = 100 * (mine.astype(np.float64) - theirs)
-    low, high = stats.bootstrap_mean(change, told["bootstrap"], told["seed"])
-    return {
-        "difference": float(change.mean()),
-        "difference_low": low,
-        "difference_high": high,
-        "mcnemar_p": stats.mcnemar(int((mine & ~theirs).sum()), int((theirs & ~mine).sum())),
-    }
+    return losses.contrast(mine, theirs, losses.points(mine, theirs), told)

@@ -6,33 +6,27 @@ from typing import Any
 import polars as pl
 
 from vlmscope.llava_interp import answers, losses
-from vlmscope.llava_interp.schemas import OBJECT
+from vlmscope.llava_interp.schemas import GROUP, OBJECT, WINDOW
+from vlmscope.llava_interp.windows import BESIDE
 from vlmscope.store import tables
 
 # One description of one picture under one blocked group; source and target empty where nothing was blocked.
 SPOKEN = OBJECT | {
-    "source": pl.String,
-    "target": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **GROUP,
+    **WINDOW,
     "keys": pl.Int32,
     "text": pl.String,
 }
 #   changed   share of the pictures whose description is another one, in whatever words
 TABLE = {
-    "source": pl.String,
-    "target": pl.String,
-    "window": pl.String,
-    "layer_first": pl.Int32,
-    "layer_last": pl.Int32,
+    **GROUP,
+    **WINDOW,
     **{name: kind for name, kind in losses.COLUMNS.items() if "drop" not in name},
     "changed": pl.Float64,
     "n_images": pl.Int64,
     "answer_mode": pl.String,
 }
-CONTROLS = {"object_1": "random_1"}
-KEY = ("source", "target", "window", "layer_first", "layer_last")
+KEY = (*GROUP, *WINDOW)
 
 
 def from_files(*, spoken: str, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -58,4 +52,4 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _control(key: losses.Key) -> losses.Key | None:
-    return (CONTROLS[key[0]], *key[1:]) if key[0] in CONTROLS else None
+    return (BESIDE[key[0]], *key[1:]) if key[0] in BESIDE else None

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp.schemas import OBJECT
+from vlmscope.llava_interp import rounded
+from vlmscope.llava_interp.schemas import DIFFERENCE, OBJECT
 from vlmscope.store import tables
 
 # One repaired prompt, or the clean and the corrupted one (layer and patch null).
@@ -39,14 +40,11 @@ TABLE = {
     "highest": pl.Float64,
     "chance": pl.Float64,
     "control": pl.String,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
+    **DIFFERENCE,
     "p": pl.Float64,
 }
 CONTROLS = {"object": "other", "near": "other", "object_set": "matched_set"}
 PARTS = ("object", "near", "other", "object_set", "matched_set")
-DIGITS = 6
 
 
 def from_files(*, traces: str, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -86,8 +84,7 @@ def table(records: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
         control = means.filter(part=CONTROLS.get(part, ""), layer=layer)
         rows.append(row | ({"control": CONTROLS[part]} | _against(own, control, told) if len(control) else {}))
     rows.sort(key=lambda row: (PARTS.index(row["part"]), row["layer"]))
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64 and name != "p"]
-    return pl.DataFrame(rows, schema=TABLE).with_columns(pl.col(numbers).round(DIGITS))
+    return rounded.table(rows, TABLE)
 
 
 def _row(own: pl.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from vlmscope import stats
-from vlmscope.llava_interp import schemas
+from vlmscope.llava_interp import rounded, schemas
 from vlmscope.store import tables
 
 # Rows of `schemas.HITS` of each lens.
@@ -24,13 +24,10 @@ TABLE = {
     "background_mean": pl.Float64,
     "divergence_mean": pl.Float64,
     "n_images": pl.Int64,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
+    **schemas.DIFFERENCE,
     "p": pl.Float64,
 }
 KEY = ["layer", "criterion", "topk"]
-DIGITS = 6
 
 
 def from_files(*, hits: str, told: Mapping[str, Any]) -> pl.DataFrame:
@@ -47,10 +44,7 @@ def table(hits: pl.DataFrame, told: Mapping[str, Any]) -> pl.DataFrame:
         row |= {"background_mean": part["background"].mean(), "divergence_mean": part["divergence"].mean()}
         row |= {"n_images": len(part)} | (_against(part, plain, told) if lens == "affine" else {})
         rows.append(row)
-    numbers = [name for name, kind in TABLE.items() if kind == pl.Float64 and name != "p"]
-    return (
-        pl.DataFrame(rows, schema=TABLE).sort("criterion", "topk", "layer").with_columns(pl.col(numbers).round(DIGITS))
-    )
+    return rounded.table(rows, TABLE).sort("criterion", "topk", "layer")
 
 
 def _against(part: pl.DataFrame, plain: pl.DataFrame, told: Mapping[str, Any]) -> dict[str, float]:

@@ -88,6 +88,8 @@ PATHS = (
     ("question", "last"),
 )
 GROUPS = (*RELEASED, *CONTROLS, *PATHS)
+# What stands beside an object's keys: as many random ones.
+BESIDE = {"object": "random", "object_1": "random_1", "object_2": "random_2"}
 
 
 @dataclass(frozen=True)

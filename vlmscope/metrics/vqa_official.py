@@ -21,6 +21,8 @@ WITHOUT = "overall_without_category_of_interest"
 BY_QUESTION = "overall_by_question"
 AS_OFFICIAL = "_as_official"
 UNRECOGNIZED = "unrecognized"
+# Answer types by the names that columns and configurations have: a slash would do for neither.
+TYPES = {"yesno": "yes/no", "number": "number", "other": "other"}
 
 
 class Question(NamedTuple):

@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from vlmscope.metrics.vqa_official import TYPES, UNRECOGNIZED
 from vlmscope.show import style
 from vlmscope.show.figures import save_all
 
 Target = str | Path
-TYPES = {"yesno": "yes/no", "number": "number", "other": "other"}
 # What is varied: column and what the axis says.
 VARIED = {
     "n": ("n_samples", "samples of base and of target"),
@@ -116,7 +116,7 @@ def _panels() -> list[dict[str, str]]:
     """Columns of a panel and their names."""
     return [
         {f"acc_{kind}": name for kind, name in TYPES.items()},
-        {f"n_{kind}": name for kind, name in (TYPES | {"unrecognized": "unrecognized"}).items()},
+        {f"n_{kind}": name for kind, name in (TYPES | {UNRECOGNIZED: UNRECOGNIZED}).items()},
         {"n_original": "original", "n_wanted": "wanted"},
         {"changed_pct": "changed"},
         {"wanted_pct": "wanted among changed"},

@@ -13,9 +13,9 @@ import polars as pl
 
 from vlmscope import samples as table
 from vlmscope.metrics import vqa_official as vqa
-from vlmscope.metrics.vqa_official import Question
+from vlmscope.metrics.vqa_official import TYPES, UNRECOGNIZED, Question
 from vlmscope.stats import Draws, interval, mcnemar
-from vlmscope.xl_vlms.steer_schemas import CONDITION, EFFECTS, TYPES
+from vlmscope.xl_vlms.steer_schemas import CONDITION, EFFECTS
 
 # An answer that three of ten annotators gave counts in full.
 RIGHT = 100.0
@@ -150,7 +150,7 @@ class Judge:
 
     def _type_counts(self, texts: Iterable[str]) -> dict[str, int]:
         counts = Counter(self._kind(text) for text in texts)
-        return {kind: counts[name] for kind, name in (TYPES | {"unrecognized": vqa.UNRECOGNIZED}).items()}
+        return {kind: counts[name] for kind, name in (TYPES | {UNRECOGNIZED: UNRECOGNIZED}).items()}
 
     def _kind(self, text: str) -> str:
         if text not in self.kinds:

@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from vlmscope.metrics.vqa_official import TYPES, UNRECOGNIZED
+
 # Every answer under every condition, see `steer_conditions.Condition`; steered: False where a gate was shut.
 CONDITION = {
     "kind": pl.String,
@@ -21,8 +23,7 @@ STEERED = {
     "tokens": pl.Int64,
     "steered": pl.Boolean,
 }
-TYPES = {"yesno": "yes/no", "number": "number", "other": "other"}
-_COUNTS = [f"n_{kind}" for kind in (*TYPES, "unrecognized")]
+_COUNTS = [f"n_{kind}" for kind in (*TYPES, UNRECOGNIZED)]
 # One row per condition. Accuracies in percent, counts of questions; see docs/formats.md.
 EFFECTS = {
     "model": pl.String,
@@ -60,19 +61,18 @@ EFFECTS = {
     "n_off": pl.Int64,
 }
 # The effects of vectors beside those of random directions and of shuffled labels, and what was published.
-_CONTROLS = ("d_original", "d_wanted", "changed_pct", "acc", "d_acc_off")
+CONTROLS = ("d_original", "d_wanted", "changed_pct", "acc", "d_acc_off")
+PAPER = ("acc_yesno", "acc_number", "acc_other", "d_original", "d_wanted")
 STEER = {
     **EFFECTS,
     "method": pl.String,
-    **{f"{kind}_{name}": pl.Float64 for kind in ("random", "shuffled") for name in _CONTROLS},
+    **{f"{kind}_{name}": pl.Float64 for kind in ("random", "shuffled") for name in CONTROLS},
     "random_draws": pl.Int64,
     "shuffled_draws": pl.Int64,
     "above_random": pl.Float64,
-    **{f"paper_{name}": pl.Float64 for name in ("acc_yesno", "acc_number", "acc_other", "d_original", "d_wanted")},
+    **{f"paper_{name}": pl.Float64 for name in PAPER},
     "source": pl.String,
 }
-CONTROLS = _CONTROLS
-PAPER = tuple(name.removeprefix("paper_") for name in STEER if name.startswith("paper_"))
 DIRECTIONS = {
     "model": pl.String,
     "seed": pl.Int64,

@@ -6,7 +6,8 @@ import pytest
 
 from vlmscope import config
 from vlmscope.errors import VlmscopeError
-from vlmscope.metrics import captions
+from vlmscope.metrics import captions, vqa_official
+from vlmscope.settings.xl_vlms import vectors
 from vlmscope.settings.xl_vlms.captions import Score
 
 
@@ -19,6 +20,11 @@ def changed(**sections):
 
 def test_the_scores_are_those_that_are_computed():
     assert get_args(Score) == captions.NAMES
+
+
+def test_answer_types_are_those_of_the_benchmark():
+    assert vectors.TYPES == vqa_official.TYPES
+    assert get_args(vectors.AnswerType) == tuple(vqa_official.TYPES.values())
 
 
 def test_every_vector_of_a_style_has_its_words():

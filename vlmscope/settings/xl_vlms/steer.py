@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from vlmscope.settings.base import Name, Reference, Section
+from vlmscope.settings.xl_vlms.vectors import TYPES
 
 Positions = Literal["all", "generated", "last_prompt", "from"]
 
@@ -190,7 +191,7 @@ def _targeted(original: str, wanted: str, like: str, **options: Any) -> dict[str
 
 
 def _typed(target: str) -> dict[str, Any]:
-    others = [one for one in ("yes/no", "number", "other") if one != target]
+    others = [one for one in TYPES.values() if one != target]
     return {
         "task": "type",
         "base": _group(types=others),

@@ -9,6 +9,10 @@ from vlmscope.settings.base import Name, Reference, Section
 Rule = Literal["word", "word_official", "before_end", "mean", "index", "range", "prompt_end"]
 WORDED = ("word", "word_official")
 
+AnswerType = Literal["yes/no", "number", "other"]
+# As sets and vectors name them: a name has no slash.
+TYPES: dict[str, AnswerType] = {"yesno": "yes/no", "number": "number", "other": "other"}
+
 
 class VectorSet(Section):
     """One vector per sample, or none (xl_vlms.md 2.2, 2.3)."""
@@ -41,7 +45,7 @@ class VectorSet(Section):
         "auto",
         description="how a word is had; auto: an answer exactly, a caption as a whole word; substring: as released",
     )
-    answer_type: Literal["", "yes/no", "number", "other"] = Field("", description="only questions of that type")
+    answer_type: Literal["", AnswerType] = Field("", description="only questions of that type")
     cap: int = Field(0, ge=0, description="most samples that pass these filters, the first ones; 0: all")
 
     @model_serializer(mode="wrap")
@@ -105,8 +109,7 @@ def _answers() -> dict[str, Any]:
 
 def _types() -> dict[str, Any]:
     """Questions of a type, before anything of the answer was written."""
-    types = {"yesno": "yes/no", "number": "number", "other": "other"}
-    chosen = {f"type-{key}": {"answer_type": value} for key, value in types.items()} | {"type-all": {}}
+    chosen = {f"type-{key}": {"answer_type": value} for key, value in TYPES.items()} | {"type-all": {}}
     return {name: _set("answer_states", "vqa", rule="prompt_end", **more) for name, more in chosen.items()}
 
 
