@@ -1,9 +1,9 @@
-import copy
 import difflib
 import json
 import re
 from pathlib import Path
 
+import configured
 import pytest
 import yaml
 
@@ -66,18 +66,6 @@ def test_settings_of_the_machine_are_not_in_the_configuration():
     assert [one.__name__ for one in SECTIONS if "device" in one.model_fields] == ["Model"]
 
 
-def changed(**paths):
-    """The default with dotted keys changed; `__` stands for a point."""
-    tree = copy.deepcopy(config.plain(config.default()))
-    for path, value in paths.items():
-        *above, last = path.split("__")
-        part = tree
-        for key in above:
-            part = part[key]
-        part[last] = value
-    return tree
-
-
 BAD = [
     ({"scal": "tiny"}, ["scal: no such key"]),
     ({"scale": "huge"}, ["scale:", "'tiny' or 'paper'", '"huge"']),
@@ -128,14 +116,14 @@ BAD = [
 @pytest.mark.parametrize(("change", "words"), BAD)
 def test_a_wrong_value_is_named_with_its_key(change, words):
     with pytest.raises(VlmscopeError) as caught:
-        config.resolve(changed(**change), where="mine.yaml")
+        config.resolve(configured.tree(**change), where="mine.yaml")
     for word in words:
         assert word in str(caught.value)
     assert "mine.yaml" in str(caught.value) and "config.schema.json" in str(caught.value)
 
 
 def test_all_wrong_values_are_told_at_once():
-    wrong = changed(scale="x", mmneuron__identify__top_rate=-1, mmneuron__generate__decode="beam", extra=1)
+    wrong = configured.tree(scale="x", mmneuron__identify__top_rate=-1, mmneuron__generate__decode="beam", extra=1)
     with pytest.raises(VlmscopeError) as caught:
         config.resolve(wrong)
     for key in ("scale:", "mmneuron.identify.top_rate:", "mmneuron.generate.decode:", "extra:"):
@@ -143,7 +131,7 @@ def test_all_wrong_values_are_told_at_once():
 
 
 def test_all_names_that_lead_nowhere_are_told_at_once():
-    wrong = changed(run__mmneuron=["blob"], mmneuron__capture="no", mmneuron__domains=["ad", "x"])
+    wrong = configured.tree(run__mmneuron=["blob"], mmneuron__capture="no", mmneuron__domains=["ad", "x"])
     with pytest.raises(VlmscopeError) as caught:
         config.resolve(wrong)
     for words in ("'blob'", "'no'", "names 'x'", "mmneuron.columns must"):

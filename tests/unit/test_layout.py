@@ -1,25 +1,13 @@
-import copy
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from configured import changed
 
 from vlmscope import checks, config, layout
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import load
-
-
-def changed(**paths):
-    """The default configuration with dotted keys changed; `__` stands for a point."""
-    tree = copy.deepcopy(config.plain(config.default()))
-    for path, value in paths.items():
-        *above, last = path.split("__")
-        part = tree
-        for key in above:
-            part = part[key]
-        part[last] = value
-    return config.resolve(tree)
 
 
 def names(**wildcards):

@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from configured import changed
 
 from vlmscope import config, workflow
 from vlmscope.errors import VlmscopeError
@@ -23,9 +24,7 @@ def test_settings_hold_the_named_keys_alone():
 
 
 def test_settings_change_with_a_value_they_hold_and_with_no_other():
-    tree = config.plain(config.default())
-    tree["mmneuron"]["identify"]["top_rate"] = 0.1
-    other = workflow.Settings(config.resolve(tree))
+    other = workflow.Settings(changed(mmneuron__identify__top_rate=0.1))
     for path, same in (("mmneuron.identify", False), ("mmneuron.generate", True)):
         assert (other(x=path)(NAMES) == SETTINGS(x=path)(NAMES)) == same
 

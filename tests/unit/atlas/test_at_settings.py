@@ -1,25 +1,13 @@
 """Settings of the atlas that do not hold together, and where its files are."""
 
-import copy
 import json
 from types import SimpleNamespace
 
 import pytest
+from configured import changed
 
-from vlmscope import config
 from vlmscope.atlas.plan import Plan
 from vlmscope.errors import VlmscopeError
-
-
-def changed(**paths):
-    tree = copy.deepcopy(config.plain(config.default()))
-    for path, value in paths.items():
-        *above, last = path.split("__")
-        part = tree
-        for key in above:
-            part = part[key]
-        part[last] = value
-    return config.resolve(tree)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from configured import changed
 from safetensors import safe_open
 from sklearn.linear_model import LinearRegression, Ridge
 
 from vlmscope import lens, sweep
-from vlmscope.config import default, plain, resolve
+from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp import prompts, tuned, tuned_run, tuned_tables
 from vlmscope.llava_interp.tuned import Maps, Running
@@ -115,10 +116,8 @@ def test_early_layers_name_more_through_an_affine_map(shipped, drawn, tmp_path):
 
 
 def test_the_split_that_was_fitted_is_not_judged():
-    tree = plain(default())
-    tree["llava_interp"]["tuned"]["judged"] = "train"
     with pytest.raises(VlmscopeError, match="judged on the split it was fitted on"):
-        resolve(tree, where="test")
+        changed(llava_interp__tuned__judged="train")
 
 
 def test_a_split_without_pictures_is_refused(shipped, drawn, tmp_path):

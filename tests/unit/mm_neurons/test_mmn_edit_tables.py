@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from configured import changed
 
-from vlmscope.config import default, plain, resolve
+from vlmscope.config import default
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import edit_tables
 from vlmscope.mm_neurons.edit_plan import Edits
@@ -129,17 +130,11 @@ def test_a_method_is_told_its_own_settings_alone():
     assert set(json.loads(edits.choice(job()))) == {"images", "kept", "tested", "seed"}
 
 
-def with_edit(**changes):
-    tree = plain(default())
-    tree["mm_neurons"]["edit"] |= changes
-    return resolve(tree)
-
-
 def test_a_single_pair_is_not_stacked_and_words_may_have_spaces():
-    edits = Edits(with_edit(pairs=[{"source": "hot dog", "target": "cat"}]))
+    edits = Edits(changed(mm_neurons__edit__pairs=[{"source": "hot dog", "target": "cat"}]))
     assert list(edits.pairs) == ["hot_dog-cat"]
     assert not [path for path in edits.rows(job()) if "stacked" in path]
-    assert Edits(with_edit(pairs=[])).rows(job()) == []
+    assert Edits(changed(mm_neurons__edit__pairs=[])).rows(job()) == []
 
 
 @pytest.mark.parametrize(
@@ -152,4 +147,4 @@ def test_a_single_pair_is_not_stacked_and_words_may_have_spaces():
 )
 def test_settings_that_do_not_hold_together_are_told(changes, told):
     with pytest.raises(VlmscopeError, match=told):
-        with_edit(**changes)
+        changed(**{f"mm_neurons__edit__{name}": value for name, value in changes.items()})

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from configured import changed
 from scipy.stats import pearsonr
 
 from vlmscope.config import default, plain, resolve
@@ -228,12 +229,6 @@ def test_what_is_no_number_is_null(tmp_path):
 # ---- the configuration -------------------------------------------------------------------------------------------
 
 
-def changed(**shift):
-    tree = plain(default())
-    tree["xl_vlms"]["shift"] |= shift
-    return tree
-
-
 def test_jobs_read_what_the_configuration_names():
     config = default()
     plan, wildcards = shift_plan.Shifts(config), SimpleNamespace(model="llava15", tuned="llava15-place", set="dog")
@@ -248,7 +243,7 @@ def test_jobs_read_what_the_configuration_names():
 
 def test_any_two_checkpoints_can_be_compared_and_read_from_released_files():
     pair = {"original": "llava", "tuned": "llava15", "sets": ["dog"], "imported": {"dog": "there/a.pth"}}
-    plan = shift_plan.Shifts(resolve(changed(pairs=[pair])))
+    plan = shift_plan.Shifts(changed(xl_vlms__shift__pairs=[pair]))
     assert plan.importing() == ["llava/shifts/llava15-dog"]
     wildcards = SimpleNamespace(comparison="llava/shifts/llava15-dog")
     assert plan.file(wildcards) == "there/a.pth"
@@ -267,7 +262,7 @@ def test_any_two_checkpoints_can_be_compared_and_read_from_released_files():
 )
 def test_pairs_that_do_not_hold_together_are_told(pairs, told):
     with pytest.raises(VlmscopeError, match=told):
-        resolve(changed(pairs=pairs))
+        changed(xl_vlms__shift__pairs=pairs)
 
 
 def test_fine_tunes_that_do_not_hold_together_are_told():
@@ -280,7 +275,5 @@ def test_fine_tunes_that_do_not_hold_together_are_told():
     text = str(told.value)
     assert "revision is '7'" in text and "nobody" in text and "family is qwen2_vl" in text
     assert "name of a model with other weights" in text
-    tree = plain(default())
-    tree["finetunes"]["llava15-color"]["saves"] = [0, 81]
     with pytest.raises(VlmscopeError, match="no steps of 1 to 80"):
-        resolve(tree)
+        changed(**{"finetunes__llava15-color__saves": [0, 81]})
