@@ -19,8 +19,9 @@ import xxhash
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "vlmscope"
-# Below the working folder, beside what the engine keeps there. Syntax trees differ from Python to Python.
-KEPT = Path(".snakemake", PACKAGE, "code-{}.{}".format(*sys.version_info[:2]))
+# Below the working folder, beside what the engine keeps there. Syntax trees differ from Python to Python. The name is
+# another one whenever a file's facts are told otherwise: what was kept before would be taken for them.
+KEPT = Path(".snakemake", PACKAGE, "facts-{}.{}".format(*sys.version_info[:2]))
 
 # Snakemake hands a wildcards object; only attribute access is used.
 Wildcards = Any
@@ -122,8 +123,9 @@ def _modules(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{PACKAGE}."):
-            # A class named by its dotted path is loaded at run time; its module counts like an import.
-            found += [node.value, node.value.rpartition(".")[0]]
+            # A class named by its dotted path is loaded at run time; its module counts like an import. A text that ends
+            # in a point is the beginning of such a path, and names the package alone.
+            found += [one for one in (node.value, node.value.rpartition(".")[0]) if not one.endswith(".")]
     return sorted({name for name in found if name.split(".")[0] == PACKAGE})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -111,6 +112,20 @@ def test_modules_found_by_name_count_when_the_job_uses_them(project):
     assert cat != dog
     edit(project, "vlmscope/kinds/dog.py", "Z = 2", "Z = 3")
     assert digest(also, kind={"x": "cat"}) == cat and digest(also, kind={"x": "dog"}) != dog
+
+
+def test_a_path_that_is_made_at_run_time_counts_as_the_package_it_begins_with(project):
+    edit(project, "vlmscope/late.py", "X = 1", 'def kind(name):\n    return f"vlmscope.kinds.{name}"')
+    forget()
+    found = code.closure("scripts/make.py")
+    assert [path for path in found if "kinds" in path] == ["vlmscope/kinds/__init__.py"]
+
+
+def test_every_path_of_a_closure_is_a_plain_one():
+    forget()
+    reached = code.closure("scripts/capture_shard.py", "vlmscope/models/llava.py")
+    assert "vlmscope/models/__init__.py" in reached
+    assert [path for path in reached if str(Path(path)) != path] == []
 
 
 def test_the_checkout_itself_has_a_digest_for_every_script():
