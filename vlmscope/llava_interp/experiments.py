@@ -100,13 +100,8 @@ def write(experiment: Experiment, columns: Mapping[str, Any], job: Job) -> None:
 
 def chosen(loaded: Loaded, samples: str, told: Mapping[str, Any]) -> tuple[list[Target], dict[str, int]]:
     """Objects to look at, and how many pictures each step of the choice left."""
-    return selection.targets(read(samples), limits(told), prompts.view(loaded), told["objects"]["geometry"])
-
-
-def limits(told: Mapping[str, Any]) -> Filter:
-    """Which objects count."""
     own = told["objects"]
-    return Filter(own["most"], own["least_area"], own["most_area"])
+    return selection.targets(read(samples), Filter.of(own), prompts.view(loaded), own["geometry"])
 
 
 def questioned(own: Bench, samples: str, most: int) -> tuple[list[Target], dict[str, int]]:

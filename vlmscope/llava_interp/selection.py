@@ -39,6 +39,11 @@ class Filter:
     least_area: float
     most_area: float
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Filter":
+        """As the settings have it, llava_interp.objects."""
+        return cls(told["most"], told["least_area"], told["most_area"])
+
 
 def choose(objects: Sequence[Mapping[str, Any]], told: Filter) -> Mapping[str, Any] | None:
     """The first class, in the order of the annotations, with one member alone, of fitting size; its member.

@@ -61,7 +61,7 @@ def from_files(own: Bench, samples: str) -> Found:
     settings   objects, asking, several; value: mean, zero
     """
     told, geometrical = own.told["several"], own.told["objects"]["geometry"]
-    rows, seen, limits = read(samples), prompts.view(own.loaded), experiments.limits(own.told)
+    rows, seen, limits = read(samples), prompts.view(own.loaded), Filter.of(own.told["objects"])
     every = [fitting(one, limits, seen, geometrical) for one in rows]
     pairs = [drawn(found, told["seed"]) for found in every if len(found) > 1]
     # An object all of whose patches another one touches too cannot be taken away by itself.

@@ -1,5 +1,6 @@
 """What a checkpoint writes with: its tokenizer and its weights, without the model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,22 +22,50 @@ class Written(NamedTuple):
     weights: Weights
 
 
+class Shape(NamedTuple):
+    """What a checkpoint says of itself beside its weights."""
+
+    kind: Family
+    folder: Path
+    config: ModelConfig
+
+    @property
+    def processor(self) -> Any:
+        """What makes inputs of prompts and pictures."""
+        return self.kind.processor(self.folder, self.config)
+
+    def layers(self, site: str) -> int:
+        """How often the model has a site."""
+        return self.kind.site(site).layers(self.config)
+
+    def width(self, site: str) -> int:
+        """Numbers per position at a site."""
+        return self.kind.site(site).width(self.config)
+
+
 def opened(model: str | Path, *, whose: str, where: str) -> Written:
     """The parts behind a manifest; the model itself is not loaded.
 
     whose, where   for a family that writes no text: what has no words then, and the setting that names the model
     """
     about = files.read_json(model)
-    folder, kind = Path(about["folder"]), family(about["family"])
+    kind = family(about["family"])
     if not kind.head:
         raise VlmscopeError(
             f"The family {kind.name} writes no text, so its {whose} have no words.",
             where=where,
             instead="a model with a language decoder",
         )
+    shape = shaped(about)
+    return Written(kind, shape.config, shape.processor.tokenizer, Weights(shape.folder, about["dtype"]))
+
+
+def shaped(about: Mapping[str, Any]) -> Shape:
+    """What a manifest `about` a checkpoint leads to without its weights, for families that write no text too."""
+    folder, kind = Path(about["folder"]), family(about["family"])
     slim_imports()
     config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
-    return Written(kind, config, kind.processor(folder, config).tokenizer, Weights(folder, about["dtype"]))
+    return Shape(kind, folder, config)
 
 
 def texts(tokenizer: Any, count: int) -> list[str]:

@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,8 +19,8 @@ from vlmscope.llava_interp.answers import MARKS
 from vlmscope.llava_interp.exchange import names
 from vlmscope.llava_interp.schemas import KNOCKOUTS, RECORDS
 from vlmscope.llava_interp.selection import Filter
-from vlmscope.models.base import family
-from vlmscope.models.load import Loaded, model_class, slim_imports
+from vlmscope.models import written
+from vlmscope.models.load import Loaded
 from vlmscope.samples import read
 from vlmscope.store import files
 
@@ -44,18 +43,16 @@ class Speech:
 def speech(manifest: str, asking: Mapping[str, Any]) -> Speech:
     """Tokenizer, depth and prompt of a model."""
     about = files.read_json(manifest)
-    folder, kind = Path(about["folder"]), family(about["family"])
-    slim_imports()
-    config = model_class(kind).config_class.from_pretrained(folder, local_files_only=True)
-    loaded = Loaded(SimpleNamespace(config=config), kind.processor(folder, config), kind, about)
+    shape = written.shaped(about)
+    loaded = Loaded(SimpleNamespace(config=shape.config), shape.processor, shape.kind, about)
     tokenizer = loaded.processor.tokenizer
     ids = tokenizer(prompts.text(loaded, asking, asking["describe"]))["input_ids"]
-    return Speech(tokenizer, kind.site("resid_post").layers(config), ids.index(kind.image_token(config)))
+    return Speech(tokenizer, shape.layers("resid_post"), ids.index(shape.kind.image_token(shape.config)))
 
 
 def objects(samples: str, told: Mapping[str, Any]) -> dict[str, Row]:
     """Image number -> the object that the released filter chooses, as columns of records."""
-    limits, found = Filter(told["most"], told["least_area"], told["most_area"]), {}
+    limits, found = Filter.of(told), {}
     for one in read(samples):
         answer = json.loads(one.answer)
         chosen = selection.choose(answer["objects"], limits)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,8 +23,8 @@ from vlmscope.mm_neurons.captions import reference
 from vlmscope.mm_neurons.exchange import names
 from vlmscope.mm_neurons.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
+from vlmscope.models import written
 from vlmscope.models.base import family
-from vlmscope.models.load import model_class, slim_imports
 from vlmscope.raw import read_manifest
 from vlmscope.store import files, torch_files
 from vlmscope.store.spelling import Spelling, spelling
@@ -39,6 +39,19 @@ MISTAKEN = "scored with another token"
 CLOSE, CLOSE_TO_ZERO = 4e-3, 1e-3
 # Captions and lists of nouns are short; a hostile file may not be.
 LONGEST = 1 << 20
+
+
+class Told(NamedTuple):
+    """What is read, and how its scores are computed again.
+
+    folder       what the released code was told by --save_to
+    activation   what it took as activation: act_fn, down_proj_input
+    precision    in which its products are rounded
+    """
+
+    folder: str
+    activation: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -152,15 +165,14 @@ def _unfit(path: Path, why: str) -> VlmscopeError:
 class Reader:
     """Turns nouns of the tree into rows and lists.
 
-    model      manifest
-    settings   activation, precision
+    model   manifest
     """
 
-    def __init__(self, model: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, model: str, told: Told) -> None:
         about = files.read_json(model)
         self.weights, self.kind = Weights(about["folder"], about["dtype"]), family(about["family"])
         self.spelled: Spelling = spelling(model)
-        self.settings = settings
+        self.told = told
         self.shape = _shape(about)
         self.captions: list[dict[str, Any]] = []
         self.nouns: list[dict[str, Any]] = []
@@ -172,14 +184,14 @@ class Reader:
             caption = self._caption(sample, own)
             told = nouns.found([(one.noun, self.spelled.spellings(one.noun)) for one in own], caption["tokens"])
             new = sorted({one.tokens[0] for one in told} - projected.keys())
-            arithmetic = {"precision": self.settings["precision"], "fold_norm": False}
+            arithmetic = {"precision": self.told.precision, "fold_norm": False}
             projected |= rank.projections(self.weights, self.kind, self.shape[0], new, **arithmetic) if new else {}
             truth = nouns.truth_of(sample)
             for one, spelled in zip(own, told, strict=True):
                 listed = self._listed(one, projected[spelled.tokens[0]])
                 self.nouns.append(self._row(sample, spelled, truth, listed is not None, caption["tokens"]))
                 if listed:
-                    yield Entry(self.settings["activation"], METHOD, sample.sample, one.noun, listed)
+                    yield Entry(self.told.activation, METHOD, sample.sample, one.noun, listed)
             if not own:
                 self.nouns.append({"sample": sample.sample, "status": nouns.NONE})
 
@@ -195,7 +207,7 @@ class Reader:
     def _listed(self, noun: Noun, projected: torch.Tensor) -> Neurons | None:
         """The noun's neurons with scores; None where its ten scores are not those of its token."""
         activation = torch.from_numpy(noun.activation)
-        score = scores.contribution(activation, projected, self.settings["precision"]).numpy()
+        score = scores.contribution(activation, projected, self.told.precision).numpy()
         top, given = noun.top
         if not np.allclose(score[top[:, 0], top[:, 1]], given, rtol=CLOSE, atol=CLOSE_TO_ZERO):
             return None
@@ -220,11 +232,8 @@ class Reader:
 
 def _shape(about: Mapping[str, Any]) -> tuple[int, int]:
     """Layers and units per layer of the model of a manifest."""
-    slim_imports()
-    kind = family(about["family"])
-    config = model_class(kind).config_class.from_pretrained(about["folder"], local_files_only=True)
-    site = kind.site("mlp_hidden")
-    return site.layers(config), site.width(config)
+    shape = written.shaped(about)
+    return shape.layers("mlp_hidden"), shape.width("mlp_hidden")
 
 
 def read(
@@ -232,13 +241,14 @@ def read(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write the lists of a tree, and give its captions and nouns.
 
-    settings   folder: what the released code was told by --save_to; activation, precision
+    settings   fields of `Told`
     """
-    reader = Reader(model, settings)
-    found = pictures(Path(settings["folder"]), table.read(samples), Path(read_manifest(raw)["root"]), reader.shape)
+    told = Told(**settings)
+    reader = Reader(model, told)
+    found = pictures(Path(told.folder), table.read(samples), Path(read_manifest(raw)["root"]), reader.shape)
     recipe = {"settings": dict(settings), "model": files.read_json(model)["fingerprint"], "imported": True}
-    lists.write(target, reader.entries(found), recipe, [(settings["activation"], METHOD)])
-    told = pl.DataFrame(reader.nouns, schema=NOUNS)
-    wrong = told.filter(status=MISTAKEN).height
-    log.info("%d captions, %d nouns, %d of them scored with another token", len(reader.captions), len(told), wrong)
-    return pl.DataFrame(reader.captions, schema=CAPTIONS), told
+    lists.write(target, reader.entries(found), recipe, [(told.activation, METHOD)])
+    named = pl.DataFrame(reader.nouns, schema=NOUNS)
+    wrong = named.filter(status=MISTAKEN).height
+    log.info("%d captions, %d nouns, %d of them scored with another token", len(reader.captions), len(named), wrong)
+    return pl.DataFrame(reader.captions, schema=CAPTIONS), named
