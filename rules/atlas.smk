@@ -261,7 +261,7 @@ rule atlas_page:
         listed="results/mm_neurons/{model}/catalogue_neurons.csv",
         dictionaries=atlas_files.concepts,
         templates=expand(
-            os.path.join(workflow.basedir, "vlmscope", "show", "templates", "{file}"),
+            page_parts,
             file=[
                 *("base.html", "picker.html", "page.css", "neurons.css", "nouns.css", "page.js", "nouns.js"),
                 *("atlas.html", "atlas.css", "atlas_marks.js", "atlas.js"),

@@ -20,6 +20,8 @@ settings = flow.Settings(cfg)
 paths = layout.Paths(cfg)
 resources = flow.Resources(cfg.scale, {name: one.device for name, one in cfg.models.items()})
 cpu, gpu = resources.cpu, resources.gpu
+# Parts of pages: an edit of one draws the pages anew that are made of it.
+page_parts = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 # A real judge is a model: its steps then need torch and more memory.
 judge_env = "../envs/cpu.yaml" if cfg.mmneuron.evaluate.judge == "token_f1" else "../envs/gpu.yaml"
 judge_gb = 1.5 if cfg.mmneuron.evaluate.judge == "token_f1" else 8

@@ -6,7 +6,6 @@
 #           results/llava_interp/compare.html                           pages of all configured models side by side
 # SETTINGS  llava_interp.show, llava_interp.views, llava_interp.lens.threshold, llava_interp.answers, llava_interp.synonyms
 
-patch_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 patch_parts = ["base.html", "page.css", "neurons.css", "patches.css", "page.js"]
 
 
@@ -55,7 +54,7 @@ rule llava_interp_pages:
         vqa="results/llava_interp/{model}/records/vqa.parquet",
         knockout="results/llava_interp/{model}/records/knockout.parquet",
         templates=expand(
-            patch_templates,
+            page_parts,
             file=[
                 *("patches.html", "patches.js", "patches_data.js", "patches_views.js", "patches_looks.js"),
                 *("patches_index.html", "patches_index.js", *patch_parts),
@@ -91,7 +90,7 @@ rule llava_interp_compare:
     input:
         shown=expand("results/llava_interp/{model}/lens.h5", model=cfg.run.llava_interp),
         folders=expand("results/llava_interp/{model}/lens", model=cfg.run.llava_interp),
-        templates=expand(patch_templates, file=["patches_compare.html", "patches_compare.js", *patch_parts]),
+        templates=expand(page_parts, file=["patches_compare.html", "patches_compare.js", *patch_parts]),
     output:
         page=report(
             "results/llava_interp/compare.html",

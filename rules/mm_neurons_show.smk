@@ -7,7 +7,6 @@
 # SETTINGS  mm_neurons.show, mm_neurons.maps
 
 noun_parts = ["base.html", "picker.html", "page.css", "neurons.css", "nouns.css", "page.js", "nouns.js"]
-noun_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 
 
 rule mm_neurons_look:
@@ -26,7 +25,7 @@ rule mm_neurons_examples:
         captions="results/mm_neurons/{model}/captions.parquet",
         tokens="results/mm_neurons/{model}/neuron_tokens.parquet",
         neurons=expand("results/mm_neurons/{{model}}/{lists}.h5", lists=["neurons", "gradient"]),
-        templates=expand(noun_templates, file=["examples.html", "examples.js", *noun_parts]),
+        templates=expand(page_parts, file=["examples.html", "examples.js", *noun_parts]),
     output:
         table="results/mm_neurons/{model}/table_examples.csv",
         page=report(
@@ -60,7 +59,7 @@ rule mm_neurons_gallery:
         neurons="results/mm_neurons/{model}/neurons.h5",
         maps="results/mm_neurons/{model}/maps.h5",
         effects="results/mm_neurons/{model}/effects.parquet",
-        templates=expand(noun_templates, file=["gallery.html", "gallery.js", *noun_parts]),
+        templates=expand(page_parts, file=["gallery.html", "gallery.js", *noun_parts]),
     output:
         page=report(
             "results/mm_neurons/{model}/gallery.html",
@@ -98,7 +97,7 @@ rule mm_neurons_catalogue:
         nouns="results/mm_neurons/{model}/nouns.parquet",
         tokens="results/mm_neurons/{model}/neuron_tokens.parquet",
         neurons="results/mm_neurons/{model}/neurons.h5",
-        templates=expand(noun_templates, file=["catalogue.html", "catalogue.js", *noun_parts]),
+        templates=expand(page_parts, file=["catalogue.html", "catalogue.js", *noun_parts]),
     output:
         catalogue="results/mm_neurons/{model}/catalogue.csv",
         neurons="results/mm_neurons/{model}/catalogue_neurons.csv",

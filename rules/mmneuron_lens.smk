@@ -74,7 +74,7 @@ rule mmneuron_lens_pages:
         raw="results/data/{domain}/raw.json",
         samples="results/data/{domain}/train.parquet",
         templates=expand(
-            os.path.join(root, "vlmscope", "show", "templates", "{file}"),
+            page_parts,
             file=["base.html", "lens.html", "lens.js", "page.css"],
         ),
     output:

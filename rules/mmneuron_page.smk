@@ -91,7 +91,7 @@ rule mmneuron_page:
         raws=expand("results/data/{domain}/raw.json", domain=cfg.mmneuron.domains),
         samples=expand(f"results/data/{{domain}}/{shown_split}.parquet", domain=cfg.mmneuron.domains),
         templates=expand(
-            os.path.join(root, "vlmscope", "show", "templates", "{file}"),
+            page_parts,
             file=["base.html", "picker.html", "neurons.html", "neurons.js", "neurons.css", "page.css", "page.js"],
         ),
     output:

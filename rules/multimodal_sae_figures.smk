@@ -197,7 +197,7 @@ rule multimodal_sae_attribution_cases:
         raw=f"results/data/{traced.data}/raw.json",
         samples=f"results/data/{traced.data}/{traced.split}.parquet",
         names=latent_figures.names,
-        templates=expand(sae_templates, file=text_parts),
+        templates=expand(page_parts, file=text_parts),
     output:
         folder=directory("results/multimodal_sae/{model}/attribution"),
     log:

@@ -9,7 +9,6 @@
 from vlmscope.multimodal_sae.look import job as look_job
 
 sae_look, texts_read = look_job.Inputs(cfg), cfg.multimodal_sae.texts
-sae_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 sae_parts = ["base.html", "page.css", "neurons.css", "latents.css", "page.js", "latents.js"]
 
 
@@ -87,7 +86,7 @@ rule multimodal_sae_features:
         raws=sae.cached_raws,
         samples=sae.cached_samples,
         templates=expand(
-            sae_templates,
+            page_parts,
             file=[
                 *("latents_index.html", "latents_index.js", "latent.html", "latent.js", "regions.html", "regions.js"),
                 *sae_parts,
@@ -129,7 +128,7 @@ rule multimodal_sae_text_view:
         tokens="results/multimodal_sae/{model}/texts.parquet",
         explanations=sae_look.explanations,
         text_names=sae_look.text_names,
-        templates=expand(sae_templates, file=["text_view.html", "text_view.js", "picker.html", *sae_parts]),
+        templates=expand(page_parts, file=["text_view.html", "text_view.js", "picker.html", *sae_parts]),
     output:
         page=report(
             "results/multimodal_sae/{model}/text_view.html",

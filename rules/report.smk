@@ -36,6 +36,9 @@ rule report_site:
     input:
         results=shown.results,
         config="results/report/config.yaml",
+        templates=expand(
+            page_parts, file=["base.html", "report.html", "page.css", "report.css", "report.js", "report_sort.js"]
+        ),
     output:
         page="results/report/{scope}.html",
     wildcard_constraints:

@@ -10,7 +10,6 @@
 from vlmscope.xl_vlms.show_plan import Pages
 
 concept_pages = Pages(cfg)
-xl_templates = os.path.join(root, "vlmscope", "show", "templates", "{file}")
 xl_parts = ["base.html", "page.css", "neurons.css", "nouns.css", "xl.css", "page.js", "nouns.js", "xl.js"]
 
 
@@ -29,7 +28,7 @@ rule xl_vlms_concepts_page:
         overlap="results/xl_vlms/{model}/overlap.csv",
         classes="results/xl_vlms/{model}/concept_classes.csv",
         raw=concept_pages.raw,
-        templates=expand(xl_templates, file=["xl_cards.html", "xl_concepts.html", "xl_concepts.js", *xl_parts]),
+        templates=expand(page_parts, file=["xl_cards.html", "xl_concepts.html", "xl_concepts.js", *xl_parts]),
     output:
         page=report(
             "results/xl_vlms/{model}/concepts_{set}_{method}.html",
@@ -93,7 +92,7 @@ rule xl_vlms_local_page:
         scored="results/xl_vlms/{model}/scored.parquet",
         samples=concept_pages.held_out,
         raw=concept_pages.raw,
-        templates=expand(xl_templates, file=["picker.html", "xl_local.html", "xl_local.js", *xl_parts]),
+        templates=expand(page_parts, file=["picker.html", "xl_local.html", "xl_local.js", *xl_parts]),
     output:
         page=report(
             "results/xl_vlms/{model}/local_{set}.html",
@@ -128,7 +127,7 @@ rule xl_vlms_panels_page:
         shift="results/xl_vlms/{model}/shifts/{tuned}-{set}.json",
         written=concept_pages.written,
         raw=concept_pages.raw,
-        templates=expand(xl_templates, file=["xl_cards.html", "xl_panels.html", "xl_panels.js", *xl_parts]),
+        templates=expand(page_parts, file=["xl_cards.html", "xl_panels.html", "xl_panels.js", *xl_parts]),
     output:
         page=report(
             "results/xl_vlms/{model}/shift_panels_{tuned}_{set}.html",
@@ -161,7 +160,7 @@ rule xl_vlms_steering_page:
     input:
         answered=concept_pages.answered,
         described=concept_pages.described,
-        templates=expand(xl_templates, file=["picker.html", "xl_steering.html", "xl_steering.js", *xl_parts]),
+        templates=expand(page_parts, file=["picker.html", "xl_steering.html", "xl_steering.js", *xl_parts]),
     output:
         page=report(
             "results/xl_vlms/{model}/steering.html",

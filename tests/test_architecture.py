@@ -321,6 +321,11 @@ def test_rules_and_scripts_are_named_alike():
     assert not [rule for rule, text in RULES.items() if {"shell", "run", "notebook", "wrapper"} & set(text)]
 
 
+@pytest.mark.parametrize("rule", sorted(rule for rule, text in WORKING.items() if '.html"' in text["output"]))
+def test_a_page_is_drawn_anew_when_a_part_of_it_changes(rule):
+    assert re.search(r"templates=expand\(\s*page_parts,\s*file=", WORKING[rule]["input"]), "every template that it has"
+
+
 @pytest.mark.parametrize("rule", sorted(WORKING))
 def test_a_rule_has_everything_it_needs(rule):
     text = WORKING[rule]

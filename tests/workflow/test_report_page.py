@@ -34,6 +34,8 @@ def test_the_report_stands_behind_what_it_shows_and_is_made_again_for_it_alone(e
         assert job_stats(everything.run(INDEX, "-n", overlays=overlays)) == {"report_site": 1}
     finally:
         table.write_text(text)
+    with everything.edited("vlmscope/show/templates/report.css", "@media print", "@media  print"):
+        assert job_stats(everything.run(INDEX, "-n", overlays=overlays)) == {"report_site": 1}
 
 
 def test_a_run_of_everything_ends_with_its_own_page(everything: Checkout) -> None:
