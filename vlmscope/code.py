@@ -1,4 +1,4 @@
-"""What a job's code is: a digest over its script and every project module that it can reach.
+"""What a job's code is: a digest over its script and every project module that it can reach, with their tables.
 
 A library edit re-runs the jobs whose code it changes and no other, by content and not by date. What one file says of
 itself is kept in `.snakemake/`, by the digest of its bytes: every job on a cluster reads the workflow anew.
@@ -21,16 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "vlmscope"
 # Below the working folder, beside what the engine keeps there. Syntax trees differ from Python to Python. The name is
 # another one whenever a file's facts are told otherwise: what was kept before would be taken for them.
-KEPT = Path(".snakemake", PACKAGE, "facts-{}.{}".format(*sys.version_info[:2]))
+KEPT = Path(".snakemake", PACKAGE, "reached-{}.{}".format(*sys.version_info[:2]))
 
 # Snakemake hands a wildcards object; only attribute access is used.
 Wildcards = Any
 
 
 class Facts(NamedTuple):
-    """What a file says by itself: modules of the project that it names, and a digest of what it does."""
+    """What a file says by itself: modules of the project and tables beside it that it names, digest of what it does."""
 
     modules: list[str]
+    tables: list[str]
     skeleton: str
 
 
@@ -64,7 +65,9 @@ def closure_digest(*entries: str) -> str:
 
 
 def closure(*entries: str) -> list[str]:
-    """Project files reached from the entries by import statements, as sorted paths from the repository root."""
+    """Project files reached from the entries by import statements, and the tables that they name (`NAME.toml` in the
+    same folder), as sorted paths from the repository root.
+    """
     todo, seen = list(entries), set()
     while todo:
         path = todo.pop()
@@ -76,8 +79,10 @@ def closure(*entries: str) -> list[str]:
 
 @functools.cache
 def imports(path: str) -> tuple[str, ...]:
-    """Project files that one file imports directly."""
-    return tuple(sorted({file for module in facts(path).modules for file in _files(module)}))
+    """Project files that one file imports directly, and tables beside it that it names."""
+    told, folder = facts(path), path.rpartition("/")[0]
+    beside = {f"{folder}/{name}" for name in told.tables}
+    return tuple(sorted({file for module in told.modules for file in _files(module)} | set(filter(_there, beside))))
 
 
 def _files(module: str) -> list[str]:
@@ -96,12 +101,14 @@ def _there(path: str) -> bool:
 def facts(path: str) -> Facts:
     """Facts of one project file, from the folder where they are kept, else from its syntax tree."""
     source = (ROOT / path).read_bytes()
+    if not path.endswith(".py"):
+        return Facts([], [], hashlib.sha256(source).hexdigest())
     kept = KEPT / xxhash.xxh3_128_hexdigest(source)
     if kept.is_file():
         return Facts(*json.loads(kept.read_text(encoding="utf-8")))
     tree = ast.parse(source)
     # The names first: the skeleton drops docstrings from the tree.
-    found = Facts(_modules(tree), _skeleton(tree))
+    found = Facts(_modules(tree), _tables(tree), _skeleton(tree))
     _keep(found, kept)
     return found
 
@@ -127,6 +134,12 @@ def _modules(tree: ast.Module) -> list[str]:
             # in a point is the beginning of such a path, and names the package alone.
             found += [one for one in (node.value, node.value.rpartition(".")[0]) if not one.endswith(".")]
     return sorted({name for name in found if name.split(".")[0] == PACKAGE})
+
+
+def _tables(tree: ast.Module) -> list[str]:
+    """Texts of a file that are names of tables."""
+    texts = [one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return sorted({one for one in texts if re.fullmatch(r"[\w-]+\.toml", one)})
 
 
 def _skeleton(tree: ast.Module) -> str:

@@ -106,6 +106,22 @@ def test_a_new_file_of_the_closure_changes_the_digest(project):
     assert len({first, second, digest()}) == 3
 
 
+def test_a_table_beside_a_file_that_names_it_counts(project):
+    (project / "vlmscope" / "published.toml").write_text("one = 1\n")
+    first = digest()
+    edit(project, "vlmscope/late.py", "X = 1", 'X = "published.toml"')
+    second = digest()
+    assert "vlmscope/published.toml" in code.closure("scripts/make.py")
+    edit(project, "vlmscope/published.toml", "one = 1", "one = 2")
+    assert len({first, second, digest()}) == 3
+
+
+def test_published_numbers_are_in_the_code_of_the_tables_that_show_them():
+    forget()
+    assert "vlmscope/xl_vlms/published_steering.toml" in code.closure("scripts/xl_vlms_steer_tables.py")
+    assert "vlmscope/xl_vlms/published_concepts.toml" in code.closure("scripts/xl_vlms_cox.py")
+
+
 def test_modules_found_by_name_count_when_the_job_uses_them(project):
     also = "vlmscope.kinds.{kind:dataset}"
     cat, dog = digest(also, kind={"x": "cat"}), digest(also, kind={"x": "dog"})
@@ -152,10 +168,10 @@ def test_what_a_file_says_is_kept_and_read_again(project):
     contents = {(project / path).read_bytes() for path in code.closure("scripts/make.py")}
     assert len(kept) == len(contents) and not any(one.suffix == ".part" for one in kept)
     source = (project / "vlmscope" / "late.py").read_bytes()
-    modules, skeleton = json.loads((project / code.KEPT / xxhash.xxh3_128_hexdigest(source)).read_text())
-    assert modules == [] and len(skeleton) == 64
+    modules, tables, skeleton = json.loads((project / code.KEPT / xxhash.xxh3_128_hexdigest(source)).read_text())
+    assert modules == tables == [] and len(skeleton) == 64
     for one in kept:
-        one.write_text(json.dumps([[], "00" * 32]))
+        one.write_text(json.dumps([[], [], "00" * 32]))
     assert digest() != first, "the kept facts are what is read"
 
 
