@@ -8,19 +8,10 @@ import polars as pl
 
 from vlmscope import stats
 from vlmscope.llava_interp import published, rounded
-from vlmscope.llava_interp.schemas import HITS, SEGMENTATION
+from vlmscope.llava_interp.schemas import HITS, RATES, SEGMENTATION
 from vlmscope.store import tables
 
-RATE = {
-    "layer": pl.Int32,
-    "criterion": pl.String,
-    "topk": pl.Int32,
-    "rate_mean": pl.Float64,
-    "ci_low": pl.Float64,
-    "ci_high": pl.Float64,
-    "background_mean": pl.Float64,
-    "n_images": pl.Int64,
-}
+RATE = RATES | {"n_images": pl.Int64}
 SUMMARY = {
     "criterion": pl.String,
     "topk": pl.Int32,

@@ -47,12 +47,18 @@ KNOCKOUTS = OBJECT | {
 }
 # How many of an object's patches a layer names, one row per picture, layer, criterion and k.
 #   rate         share of its patches; background: share of the patches beside it and its neighbours, null for none
+LAYER_AND_WAY = {"layer": pl.Int32, "criterion": pl.String, "topk": pl.Int32}
 HITS = OBJECT | {
-    "layer": pl.Int32,
-    "criterion": pl.String,
-    "topk": pl.Int32,
+    **LAYER_AND_WAY,
     "rate": pl.Float64,
     "background": pl.Float64,
+}
+# Means of these over pictures.
+RATES = LAYER_AND_WAY | {
+    "rate_mean": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "background_mean": pl.Float64,
 }
 # Maps of the class's share against the object, one row per picture and layer; layers max and mean: over all of them.
 #   share        of the picture's patches that are the object's: what chance would reach in ap and pointing

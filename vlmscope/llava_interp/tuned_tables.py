@@ -15,19 +15,13 @@ from vlmscope.store import tables
 HITS = {"lens": pl.String, **schemas.HITS, "divergence": pl.Float64}
 TABLE = {
     "lens": pl.String,
-    "layer": pl.Int32,
-    "criterion": pl.String,
-    "topk": pl.Int32,
-    "rate_mean": pl.Float64,
-    "ci_low": pl.Float64,
-    "ci_high": pl.Float64,
-    "background_mean": pl.Float64,
+    **schemas.RATES,
     "divergence_mean": pl.Float64,
     "n_images": pl.Int64,
     **schemas.DIFFERENCE,
     "p": pl.Float64,
 }
-KEY = ["layer", "criterion", "topk"]
+KEY = list(schemas.LAYER_AND_WAY)
 
 
 def from_files(*, hits: str, told: Mapping[str, Any]) -> pl.DataFrame:

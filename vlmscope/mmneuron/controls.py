@@ -9,19 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from vlmscope.datasets import base
 from vlmscope.mmneuron.metrics import metric_of
-from vlmscope.mmneuron.table2 import Setup, neuron_set, wide, wide_schema
+from vlmscope.mmneuron.table2 import CELL, Setup, neuron_set, wide, wide_schema
 from vlmscope.stats import bootstrap_mean, mean_interval
 
-CELL = {
-    "model": pl.String,
-    "condition": pl.String,
-    "masked_modules": pl.String,
-    "domain": pl.String,
-    "dataset": pl.String,
-    "split": pl.String,
-}
 DEVIATION = {
     "n": pl.Int64,
     "deviation": pl.Float64,
@@ -123,22 +114,11 @@ def _parts(rows: pl.DataFrame, setup: Setup, kind: str) -> Any:
             wanted = kind if condition["modules"] else "none"
             own = within.filter(pl.col("kind") == ("own" if condition["modules"] else "none"))
             for part in within.filter(pl.col("kind") == wanted).partition_by("mask", maintain_order=True):
-                yield _cell(condition, domain, setup), condition["modules"], part, own
+                yield setup.cell(condition, domain), condition["modules"], part, own
 
 
 def _in_rows(condition: Mapping[str, Any]) -> str:
     return condition["name"] if condition["modules"] else ""
-
-
-def _cell(condition: Mapping[str, Any], domain: str, setup: Setup) -> dict[str, Any]:
-    return {
-        "model": setup.model,
-        "condition": condition["name"],
-        "masked_modules": "+".join(condition["modules"]),
-        "domain": domain,
-        "dataset": base.load(setup.kinds[domain]).LABEL,
-        "split": setup.splits[domain]["val"],
-    }
 
 
 def _seed(part: pl.DataFrame) -> int | None:

@@ -38,17 +38,7 @@ def results(
     asked = dict(zip(data["domains"], files["samples"], strict=True))
     rows = scored.from_files(files["rows"], asked, files["judge"], data["kinds"], settings["evaluate"])
     summaries = stored.read_json(files["summary"])
-    setup = Setup(
-        model=model,
-        label=settings["label"],
-        columns=settings["columns"],
-        conditions=conditions,
-        kinds=data["kinds"],
-        splits=data["splits"],
-        summaries=summaries,
-        evaluate=settings["evaluate"],
-        generate=settings["generate"],
-    )
+    setup = Setup.of(model, settings, conditions, data, summaries)
     draws = settings["evaluate"]["bootstrap"], settings["evaluate"]["seed"]
     condition = settings["effects"]["condition"]
     found: Tables = {

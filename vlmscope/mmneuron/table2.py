@@ -15,13 +15,17 @@ from vlmscope.raw import read_manifest
 from vlmscope.stats import mean_interval, paired
 from vlmscope.store import files, tables
 
-LONG = {
+# Which condition was measured on what: the first columns of tables 2 to 5.
+CELL = {
     "model": pl.String,
     "condition": pl.String,
     "masked_modules": pl.String,
     "domain": pl.String,
     "dataset": pl.String,
     "split": pl.String,
+}
+LONG = {
+    **CELL,
     "metric": pl.String,
     "n": pl.Int64,
     "score": pl.Float64,
@@ -60,6 +64,35 @@ class Setup:
     evaluate: Mapping[str, Any]
     generate: Mapping[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        settings: Mapping[str, Any],
+        conditions: Sequence[Mapping[str, Any]],
+        data: Mapping[str, Any],
+        summaries: Mapping[str, Mapping[str, Any]],
+    ) -> "Setup":
+        """As rules hand it over.
+
+        settings   label, columns, evaluate, generate
+        data       kinds, splits
+        """
+        own = {name: settings[name] for name in ("label", "columns", "evaluate", "generate")}
+        shown = {name: data[name] for name in ("kinds", "splits")}
+        return cls(model=model, conditions=conditions, summaries=summaries, **own, **shown)
+
+    def cell(self, condition: Mapping[str, Any], domain: str) -> dict[str, str]:
+        """Columns `CELL`."""
+        return {
+            "model": self.model,
+            "condition": condition["name"],
+            "masked_modules": "+".join(condition["modules"]),
+            "domain": domain,
+            "dataset": base.load(self.kinds[domain]).LABEL,
+            "split": self.splits[domain]["val"],
+        }
+
 
 def long_table(scores: Mapping[str, pl.DataFrame], setup: Setup) -> pl.DataFrame:
     """One row per condition and domain; scores and intervals in 0..1, delta against the untouched model.
@@ -77,12 +110,7 @@ def _cell(scores: pl.DataFrame, condition: Mapping[str, Any], domain: str, setup
     mean, low, high = mean_interval(values, *draws)
     test, p_value = paired(before, values, *draws) if condition["modules"] else ("", None)
     return {
-        "model": setup.model,
-        "condition": condition["name"],
-        "masked_modules": "+".join(condition["modules"]),
-        "domain": domain,
-        "dataset": base.load(setup.kinds[domain]).LABEL,
-        "split": setup.splits[domain]["val"],
+        **setup.cell(condition, domain),
         "metric": metric,
         "n": len(values),
         "score": mean,
@@ -178,17 +206,7 @@ def from_files(
 ) -> tuple[Setup, dict[str, pl.DataFrame], dict[str, Any]]:
     """Setup, scores by domain and companion metadata of table 2."""
     found = files.read_json(summary)
-    setup = Setup(
-        model=model,
-        label=settings["label"],
-        columns=settings["columns"],
-        conditions=conditions,
-        kinds=data["kinds"],
-        splits=data["splits"],
-        summaries=found,
-        evaluate=settings["evaluate"],
-        generate=settings["generate"],
-    )
+    setup = Setup.of(model, settings, conditions, data, found)
     every = pl.concat([tables.read(path, DOMAIN_SCORES) for path in scores])
     described = meta.describe(
         table=settings["table"],

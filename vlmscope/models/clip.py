@@ -45,7 +45,6 @@ FAMILY = Family(
             gate="mlp.activation_fn",
             attention="self_attn.out_proj",
             columns="mlp.fc2",
-            branch="mlp.fc2",
             norm="text_model.final_layer_norm",
         ),
         "text_embeds": Site("text_projection", "output", parts.one, shared_width, "projector"),

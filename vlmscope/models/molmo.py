@@ -46,22 +46,23 @@ def processor(folder: Path, config: ModelConfig) -> Any:
     return processing.MolmoProcessor(AutoTokenizer.from_pretrained(folder), config.geometry, config.embedding_size)
 
 
-BLOCK = "model.transformer.blocks.{l}"
-
 FAMILY = Family(
     name="molmo",
     model_class="vlmscope.models.molmo_hf.modeling.MolmoForConditionalGeneration",
     processor=processor,
     sites={
-        "embeds": Site("model.transformer.blocks.0", "input", parts.one, text_width, "text"),
-        "resid_pre": Site(BLOCK, "input", text_layers, text_width, "text"),
-        "resid_post": Site(BLOCK, "output", text_layers, text_width, "text"),
-        "attn_out": Site(BLOCK + ".attn_out", "output", text_layers, text_width, "text"),
-        "attn_prob": Site(BLOCK + ".attention", "output", text_layers, parts.text_heads, "attention"),
-        "mlp_gate": Site(BLOCK + ".act", "output", text_layers, text_units, "text", BLOCK + ".ff_out"),
-        "mlp_hidden": Site(BLOCK + ".ff_out", "input", text_layers, text_units, "text", BLOCK + ".ff_out"),
-        "mlp_out": Site(BLOCK + ".ff_out", "output", text_layers, text_width, "text"),
-        "final_norm": Site("model.transformer.ln_f", "output", parts.one, text_width, "text"),
+        **parts.decoder(
+            "model.transformer",
+            blocks="blocks",
+            gate="act",
+            heads="attention",
+            attention="attn_out",
+            columns="ff_out",
+            norm="model.transformer.ln_f",
+            layers=text_layers,
+            units=text_units,
+            width=text_width,
+        ),
         **parts.unembedding("model.transformer.ff_out"),
         **parts.tower(
             "model.vision_backbone.image_vit.transformer.resblocks.{l}",

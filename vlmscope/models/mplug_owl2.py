@@ -80,7 +80,6 @@ def processor(folder: Path, config: ModelConfig) -> Any:
     )
 
 
-BLOCK = "model.layers.{l}"
 QUERIES = "model.visual_abstractor.encoder.layers.{l}"
 
 FAMILY = Family(
@@ -88,17 +87,7 @@ FAMILY = Family(
     model_class="vlmscope.models.owl2.modeling.MPLUGOwl2ForConditionalGeneration",
     processor=processor,
     sites={
-        "embeds": Site("model.layers.0", "input", parts.one, text_width, "text"),
-        "resid_pre": Site(BLOCK, "input", text_layers, text_width, "text"),
-        "resid_post": Site(BLOCK, "output", text_layers, text_width, "text"),
-        "attn_out": Site(BLOCK + ".self_attn.o_proj", "output", text_layers, text_width, "text"),
-        "attn_prob": Site(BLOCK + ".self_attn", "output", text_layers, parts.text_heads, "attention"),
-        "mlp_gate": Site(BLOCK + ".mlp.act_fn", "output", text_layers, text_units, "text", BLOCK + ".mlp.down_proj"),
-        "mlp_hidden": Site(
-            BLOCK + ".mlp.down_proj", "input", text_layers, text_units, "text", BLOCK + ".mlp.down_proj"
-        ),
-        "mlp_out": Site(BLOCK + ".mlp.down_proj", "output", text_layers, text_width, "text"),
-        "final_norm": Site("model.norm", "output", parts.one, text_width, "text"),
+        **parts.decoder("model", layers=text_layers, units=text_units, width=text_width),
         **parts.unembedding("lm_head"),
         **parts.tower(
             "model.vision_model.encoder.layers.{l}",

@@ -82,32 +82,40 @@ def unused_vision_layers(config: ModelConfig) -> frozenset[int]:
 def decoder(
     root: str,
     *,
+    blocks: str = "layers",
     gate: str = "mlp.act_fn",
+    heads: str = "self_attn",
     attention: str = "self_attn.o_proj",
     columns: str = "mlp.down_proj",
-    branch: str = "mlp.down_proj",
+    branch: str = "",
     norm: str = "",
+    layers: Size = text_layers,
+    units: Size = text_units,
+    width: Size = text_width,
 ) -> Sites:
     """Sites of a Llama-like decoder below `root`.
 
+    blocks     name of the list of blocks
     gate       activation module of the gate branch, inside a block
+    heads      module that computes attention probabilities, inside a block
     attention  module whose output is what attention adds to the stream
     columns    module that reads the units, inside a block
-    branch     module whose output is what the MLP adds to the stream
+    branch     module whose output is what the MLP adds to the stream, if it is not `columns`
     norm       whole path of the final norm, if it is not the decoder's `norm`
+    layers, units, width   where the configuration has its sizes
     """
-    block = root + ".layers.{l}"
+    block = f"{root}.{blocks}.{{l}}"
     down = f"{block}.{columns}"
     return {
-        "embeds": Site(root + ".layers.0", "input", one, text_width, "text"),
-        "resid_pre": Site(block, "input", text_layers, text_width, "text"),
-        "resid_post": Site(block, "output", text_layers, text_width, "text"),
-        "attn_out": Site(f"{block}.{attention}", "output", text_layers, text_width, "text"),
-        "attn_prob": Site(block + ".self_attn", "output", text_layers, text_heads, "attention"),
-        "mlp_gate": Site(f"{block}.{gate}", "output", text_layers, text_units, "text", down),
-        "mlp_hidden": Site(down, "input", text_layers, text_units, "text", down),
-        "mlp_out": Site(f"{block}.{branch}", "output", text_layers, text_width, "text"),
-        "final_norm": Site(norm or root + ".norm", "output", one, text_width, "text"),
+        "embeds": Site(f"{root}.{blocks}.0", "input", one, width, "text"),
+        "resid_pre": Site(block, "input", layers, width, "text"),
+        "resid_post": Site(block, "output", layers, width, "text"),
+        "attn_out": Site(f"{block}.{attention}", "output", layers, width, "text"),
+        "attn_prob": Site(f"{block}.{heads}", "output", layers, text_heads, "attention"),
+        "mlp_gate": Site(f"{block}.{gate}", "output", layers, units, "text", down),
+        "mlp_hidden": Site(down, "input", layers, units, "text", down),
+        "mlp_out": Site(f"{block}.{branch or columns}", "output", layers, width, "text"),
+        "final_norm": Site(norm or root + ".norm", "output", one, width, "text"),
     }
 
 
