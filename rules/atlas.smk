@@ -9,7 +9,7 @@
 #           results/atlas/{model}/steering.csv, steering_dose.csv, steering.{svg,png}   ways to steer at equal effect
 #           results/atlas/{model}/index.html           everything about a word on one page
 # SETTINGS  atlas, llava_interp.objects, llava_interp.asking, llava_interp.ablation.value,
-#           mmneuron.domains, mm_neurons.rank.activations, multimodal_sae.site
+#           mmneuron.domains, mm_neurons.rank.activations, mm_neurons.edit.{preserve,ridge}, multimodal_sae.site
 from vlmscope.atlas import plan as atlas_plan
 
 atlas_files = atlas_plan.Plan(cfg)
@@ -173,6 +173,8 @@ rule atlas_runs:
             objects="llava_interp.objects",
             asking="llava_interp.asking",
             value="llava_interp.ablation.value",
+            preserve="mm_neurons.edit.preserve",
+            ridge="mm_neurons.edit.ridge",
             runs="atlas.runs",
             steer="atlas.steer",
             pictures="atlas.show.pictures",

@@ -68,7 +68,7 @@ TORCH = re.compile(
     # Deviation: states under forced answers, and the network that is trained on them.
     r"|xl_vlms/learned_(states|train)\.py"
     # Deviation: latents at given states; all passes of the atlas.
-    r"|atlas/(latents|objects|steering|runs)\.py"
+    r"|atlas/(edits|latents|objects|steering|runs)\.py"
     # Deviation: the two towers of CLIP.
     r"|metrics/clip_towers\.py"
     # Deviation: scores imported lists again, from the released activations; writes projections of all neurons.

@@ -14,7 +14,7 @@ from vlmscope.store import tables
 #   kl_typical    geometric mean, which was matched; kl: plain mean, which shows how unequal pictures are
 #   gain          rise of log p of the word; says: share of pictures where it becomes the answer
 #   loss          fall of log p of right answers about other objects; right: share still right, beside right_clean
-#   beyond        gain above that of random directions (of neurons: random neurons), picture by picture
+#   beyond        gain above that of random directions (neurons: random neurons; edits: random ones), picture by picture
 STEERING = {
     "word": pl.String,
     "method": pl.String,
@@ -50,10 +50,11 @@ DOSE = {
 NOTES = (
     "Equal effect: the same geometric mean of the next token's divergence on pictures apart, in nats "
     "(atlas.steer.kl); what it came to on the held-out ones stands beside.",
-    "Strength is in lengths of a mean state; of neurons in units of what they are above usual where they write.",
+    "Strength is in lengths of a mean state; of neurons in units of what they are above usual where they write; "
+    "of edits in margins that the word lacks against the picture's own answer.",
     "Every position of the prompt is changed. Answers are single tokens: nothing is written on.",
 )
-CONTROL = {"neurons": "random neurons"}
+CONTROL = {"neurons": "random neurons", "edit": "random edit", "edit elsewhere": "random edit"}
 ALL, RANDOM = "all", "random"
 DIGITS = 6
 VALUES = ("strength", "log_kl", "kl", "gain", "says", "loss", "right", "right_clean")

@@ -21,7 +21,7 @@ from vlmscope.atlas.schemas import CONDITIONS
 from vlmscope.blocking import Block, blocked
 from vlmscope.capture import taps
 from vlmscope.llava_interp import geometry, prompts, tokens
-from vlmscope.llava_interp.ablate import Bench
+from vlmscope.llava_interp.experiments import Bench
 from vlmscope.llava_interp.prompts import Asked, Word
 from vlmscope.llava_interp.selection import Target
 from vlmscope.models.load import Loaded
@@ -38,6 +38,7 @@ class Followed:
 
     seen        site, layer -> float32 [condition, position, unit]; activations of `Known.followed` units
     log_probs   float64 [condition]   of the word
+    plain       float32 [vocabulary]   log probabilities of the next token, untouched
     places      name -> positions of the prompt
     """
 
@@ -45,6 +46,7 @@ class Followed:
     asked: Asked
     seen: Seen
     log_probs: np.ndarray
+    plain: np.ndarray
     places: Mapping[str, Sequence[int]]
 
 
@@ -69,14 +71,15 @@ def follow(bench: Bench, known: Known, target: Target, asked: Asked, word: Word,
     keys = [(), (), (), own, others]
     blocks = [[Block([last], [asked.first + place for place in one], layers)] if one else [] for one in keys]
     seen, logits = read(loaded, known, asked, embeds, blocks)
-    found = logits.log_softmax(-1)[:, list(word.right)].logsumexp(-1)
+    every = logits.log_softmax(-1)
+    found = every[:, list(word.right)].logsumexp(-1)
     beside = set(range(asked.visual)) - set(geometry.grown(target.patches, 2, prompts.view(loaded).grid)) - set(others)
     places = {
         "last": [last],
         "text": list(range(asked.end, last)),
         "patches": [asked.first + one for one in sorted(beside)],
     }
-    return Followed(target, asked, seen, found.double().cpu().numpy(), places)
+    return Followed(target, asked, seen, found.double().cpu().numpy(), every[0].cpu().numpy(), places)
 
 
 def read(

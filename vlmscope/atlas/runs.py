@@ -1,18 +1,20 @@
 """All passes of the atlas in one job: objects taken away, steering, maps for the page."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from vlmscope.atlas import latents, objects, schemas, shown, steering
+from vlmscope.atlas import cases, edits, latents, objects, schemas, shown, steering
+from vlmscope.atlas.edits import Answered
 from vlmscope.atlas.known import Known
 from vlmscope.atlas.objects import Followed
 from vlmscope.atlas.shown import Shown
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablate, geometry, lens, prompts
-from vlmscope.llava_interp.ablate import Bench
+from vlmscope.llava_interp import experiments, geometry, lens, prompts
+from vlmscope.llava_interp.experiments import Bench
 from vlmscope.llava_interp.prompts import Word
 from vlmscope.llava_interp.selection import Target
 from vlmscope.models.load import Loaded
@@ -37,15 +39,16 @@ def from_files(
 ) -> Found:
     """All passes.
 
-    settings   objects, asking of llava_interp, value: what replaces a token; runs, steer, pictures of the atlas
+    settings   objects, asking of llava_interp, value: what replaces a token; preserve, ridge of edits of mm_neurons;
+               runs, steer, pictures of the atlas
     """
-    bench = ablate.bench(loaded, raw, vector, {**settings, "ablation": {"value": settings["value"]}}, batch)
-    targets, _ = ablate.chosen(loaded, samples, settings)
-    rows, pictures, usual = _followed(bench, known, targets, settings)
+    bench = experiments.bench(loaded, raw, vector, settings, batch)
+    targets, _ = experiments.chosen(loaded, samples, settings)
+    rows, pictures, answered = _followed(bench, known, targets, settings)
     steered = [
         row
         for word in known.words[: settings["steer"]["words"]]
-        for row in _steered(bench, known, word, targets, usual, settings)
+        for row in _steered(bench, known, word, targets, answered, settings)
     ]
     recipe = {"model": loaded.about["fingerprint"], "settings": dict(settings)}
     return Found(pl.DataFrame(rows, schemas.RECORDS), pl.DataFrame(steered, schemas.STEERED), pictures, recipe)
@@ -73,33 +76,33 @@ def fitting(targets: Sequence[Target], words: Sequence[str], most: int) -> list[
 
 def _followed(
     bench: Bench, known: Known, targets: Sequence[Target], settings: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], list[Shown], dict[str, np.ndarray]]:
-    """Records, maps, and how much higher each word's neurons are where it is the answer than where another one is."""
-    told, rows, pictures = settings["runs"], [], []
-    activity: dict[str, dict[bool, list[np.ndarray]]] = {word: {True: [], False: []} for word in known.words}
+) -> tuple[list[dict[str, Any]], list[Shown], list[Answered]]:
+    """Records, maps, and what the position that answers holds, of pictures that are answered rightly."""
+    told, rows, pictures, answered = settings["runs"], [], [], []
     chosen = fitting(targets, known.words, told["images"])
     for target in progress(chosen, len(chosen), "pictures"):
-        asked, wanted, plain = ablate.question(bench, target)
-        if not ablate.right(plain):
+        asked, wanted, plain = experiments.question(bench, target)
+        if not experiments.right(plain):
             continue
         word, one = target.name.lower(), objects.follow(bench, known, target, asked, wanted, told)
         rows += objects.records(one, known, word)
-        for name, units in known.neurons.items():
-            activity[name][name == word].append(objects.at(one.seen, known, units)[0, one.places["last"][0]])
+        answered.append(_answered(one, known, word))
         if sum(each.word == word for each in pictures) < settings["pictures"]:
             pictures.append(_shown(bench, known, one, wanted, word))
-    few = [word for word, found in activity.items() if min(map(len, found.values())) < FEWEST]
-    if few:
+    counts = Counter(one.word for one in answered)
+    if few := [word for word in known.words if counts[word] < FEWEST]:
         raise VlmscopeError(
             f"Too few pictures are answered with these words: {', '.join(few)}.",
             where="atlas.sets, llava_interp.objects",
             instead="words of objects that more pictures have, or more pictures",
         )
-    return (
-        rows,
-        pictures,
-        {word: np.mean(one[True], axis=0) - np.mean(one[False], axis=0) for word, one in activity.items()},
-    )
+    return rows, pictures, answered
+
+
+def _answered(one: Followed, known: Known, word: str) -> Answered:
+    last, deepest = one.places["last"][0], max(known.scales)
+    active = {name: objects.at(one.seen, known, units)[0, last] for name, units in known.neurons.items()}
+    return Answered(one.target.sample.sample, word, active, one.seen["resid_post", deepest][0, last], one.plain)
 
 
 def _shown(bench: Bench, known: Known, one: Followed, wanted: Word, word: str) -> Shown:
@@ -131,21 +134,23 @@ def _steered(
     known: Known,
     word: str,
     targets: Sequence[Target],
-    usual: Mapping[str, np.ndarray],
+    answered: Sequence[Answered],
     settings: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Records of one word."""
     told, seed, tokenizer = settings["steer"], settings["runs"]["seed"], bench.loaded.processor.tokenizer
-    asked = steering.cases(bench, targets, word, told["apart"] + told["images"], seed)
+    asked = cases.cases(bench, targets, known.words, word, told["apart"] + told["images"], seed)
     if len(asked) <= told["apart"]:
         raise VlmscopeError(
-            f"Only {len(asked)} pictures with a question do not show '{word}'.",
+            f"Only {len(asked)} pictures with a question that another word answers do not show '{word}'.",
             where="atlas.steer.apart",
             instead="fewer, or more pictures",
         )
     spelled = {name: prompts.word(tokenizer, name) for name in known.words}
     token_ids = {name: one.right[0] for name, one in spelled.items()}
-    found = steering.ways(bench.loaded, known, word, usual[word], token_ids, told["random"], seed)
+    found = steering.ways(bench.loaded, known, word, edits.usual(answered, word), token_ids, told["random"], seed)
+    more = {"random": told["random"], "seed": seed, **{key: settings[key] for key in ("preserve", "ridge")}}
+    found += edits.ways(bench.loaded, known, word, asked, answered, token_ids, more)
     yes = prompts.word(tokenizer, bench.told["asking"]["affirmed"]).right
     about = {key: told[key] for key in ("kl", "strengths", "apart")} | {"right": spelled[word].right, "yes": yes}
     yield from steering.records(bench, known, word, found, asked, about)

@@ -29,7 +29,8 @@ CONDITIONS = (CLEAN, "object", "matched", "blocked", "blocked_matched")
 CONTROLS = {"object": "matched", "blocked": "blocked_matched"}
 
 # One picture steered to a word it does not show.
-#   method     concept, latent, neurons, logit, random, random neurons; draw: number of what is random
+#   method     concept, latent, neurons, logit, edit, edit elsewhere, random, random neurons, random edit
+#   draw       number of what is random
 #   stage      tried: pictures on which strengths are matched; held_out: all others
 #   kl         divergence of the next token behind the picture's question, clean from steered, in nats
 #   gain       log probability of the word there, steered less clean; says: it is the likeliest

@@ -1,4 +1,4 @@
-"""Five ways to steer to a word, side by side, each at the strength at which it disturbs the next token equally.
+"""Ways to steer to a word, side by side, each at the strength at which it disturbs the next token equally.
 
 On pictures that do not show the word t. Asked is the picture's own question, where t is wrong, and after two other
 objects, one that is there and one that is not ("is there a cup?").
@@ -13,13 +13,13 @@ the prompt is changed, and nothing is written.
     logit     unembedding of t less that of the others, times the gain of the final norm
     neurons   t's neurons, moved towards what they are where t is the answer
     random    directions with the covariance of the states; as many neurons of the same layers, moved as far
+    edit      output weights of the neurons of the picture's own answer, see `edits`; elsewhere and random beside it
 Directions have the length of a mean state times the strength, behind the autoencoder's block.
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,31 +27,20 @@ import torch
 from torch import Tensor
 
 from vlmscope.atlas import latents, states
+from vlmscope.atlas.cases import Case
 from vlmscope.atlas.known import Known, Units, others, taken
 from vlmscope.edits import Change, changed
-from vlmscope.llava_interp import prompts, tokens
-from vlmscope.llava_interp.ablate import Bench
-from vlmscope.llava_interp.prompts import Asked, Row
-from vlmscope.llava_interp.selection import Target
-from vlmscope.mm_neurons import readings
+from vlmscope.llava_interp import prompts
+from vlmscope.llava_interp.experiments import Bench
+from vlmscope.llava_interp.prompts import Row
+from vlmscope.mm_neurons import columns, readings
+from vlmscope.mm_neurons.columns import Added
 from vlmscope.models.load import Loaded
 from vlmscope.pushes import Push, pushed
 
 RANDOM, RANDOM_NEURONS = "random", "random neurons"
-METHODS = ("concept", "latent", "neurons", "logit", RANDOM, RANDOM_NEURONS)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A picture that does not show the word, and what is asked about it.
-
-    question, there, absent   prompts: the picture's own question, after an object of it, after one that is not there
-    """
-
-    target: Target
-    question: Asked
-    there: Asked
-    absent: Asked
+EDIT, ELSEWHERE, RANDOM_EDIT = "edit", "edit elsewhere", "random edit"
+METHODS = ("concept", "latent", "neurons", "logit", EDIT, ELSEWHERE, RANDOM, RANDOM_NEURONS, RANDOM_EDIT)
 
 
 @dataclass(frozen=True)
@@ -59,38 +48,15 @@ class Way:
     """One way to steer, at strength 1.
 
     push     float [d], added behind the block; or
-    change   what is added to neurons at every position: float [L, U] of the input of the down projection
+    change   what is added to neurons at every position: float [L, U] of the input of the down projection; or
+    edits    sample -> what is added to output weights
     """
 
     method: str
     draw: int
     push: np.ndarray | None = None
     change: np.ndarray | None = None
-
-
-# ---- pictures -----------------------------------------------------------------------------------------------------
-
-
-def shows(target: Target) -> set[str]:
-    """Classes of all objects of a picture."""
-    return {one["class"].lower() for one in json.loads(target.sample.answer)["objects"]}
-
-
-def cases(bench: Bench, targets: Sequence[Target], word: str, most: int, seed: int) -> list[Case]:
-    """The first pictures with a question that do not show the word, ready to be asked."""
-    fitting = [one for one in targets if one.sample.question and word not in shows(one)][:most]
-    classes = sorted({one.name.lower() for one in targets})
-    texts, pictures = [], []
-    for one in fitting:
-        absent = tokens.seeded(seed, one.image_id, "absent", word).choice(
-            [name for name in classes if name != word and name not in shows(one)]
-        )
-        poll = bench.told["asking"]["poll"]
-        texts.append(bench.ask(one.sample.question, bench.told["asking"]["begin"]))
-        texts += [bench.ask(poll.replace("{class}", name)) for name in (one.name, absent)]
-        pictures += [bench.picture(one.sample)] * 3
-    asked = prompts.prepare(bench.loaded, texts, pictures, bench.batch)
-    return [Case(one, *asked[3 * place : 3 * place + 3]) for place, one in enumerate(fitting)]
+    edits: Mapping[str, Added] | None = None
 
 
 # ---- ways ---------------------------------------------------------------------------------------------------------
@@ -155,10 +121,19 @@ def spread(chosen: Units, sizes: np.ndarray, shape: Sequence[int]) -> np.ndarray
 
 
 @contextlib.contextmanager
-def steered(loaded: Loaded, block: int, way: Way | None, strength: float, mask: Tensor) -> Iterator[None]:
-    """The model under one way to steer, all rows alike; `None` leaves it alone."""
+def steered(
+    loaded: Loaded, block: int, way: Way | None, strength: float, mask: Tensor, samples: Sequence[str]
+) -> Iterator[None]:
+    """The model under one way to steer; edits row by row, all else alike; `None` leaves it alone.
+
+    samples   pictures of the rows
+    """
     if way is None:
         yield
+    elif way.edits is not None:
+        each = [way.edits[sample] for sample in samples]
+        with columns.added(loaded, [replace(one, rows=np.float32(strength) * one.rows) for one in each]):
+            yield
     elif way.push is not None:
         with pushed(loaded, [[Push(block, torch.as_tensor(way.push, dtype=torch.float32), strength)]], mask):
             yield
@@ -170,12 +145,14 @@ def steered(loaded: Loaded, block: int, way: Way | None, strength: float, mask: 
 
 
 @torch.inference_mode()
-def logits(bench: Bench, block: int, rows: Sequence[Row], way: Way | None, strength: float) -> Tensor:
-    """Logits behind prompts, float32 [row, vocabulary] on the host."""
-    found = []
+def logits(bench: Bench, block: int, asked: Sequence[Case], way: Way | None, strength: float) -> Tensor:
+    """Logits behind the three prompts of every case, float32 [row, vocabulary] on the host."""
+    rows: list[Row] = [(prompt, ()) for one in asked for prompt in (one.question, one.there, one.absent)]
+    samples, found = [one.sample for one in asked for _ in range(3)], []
     for start in range(0, len(rows), bench.batch):
-        tensors = prompts.padded(bench.loaded, rows[start : start + bench.batch], None)
-        with steered(bench.loaded, block, way, strength, tensors["attention_mask"]):
+        here = slice(start, start + bench.batch)
+        tensors = prompts.padded(bench.loaded, rows[here], None)
+        with steered(bench.loaded, block, way, strength, tensors["attention_mask"], samples[here]):
             found.append(prompts.behind(bench.loaded, tensors).float().cpu())
     return torch.cat(found)
 
@@ -198,8 +175,7 @@ def answers(
     bench: Bench, block: int, asked: Sequence[Case], way: Way | None, strength: float, yes: Sequence[int]
 ) -> Answers:
     """All three questions about every case."""
-    rows: list[Row] = [(prompt, ()) for one in asked for prompt in (one.question, one.there, one.absent)]
-    found = logits(bench, block, rows, way, strength).double().log_softmax(-1).numpy().reshape(len(asked), 3, -1)
+    found = logits(bench, block, asked, way, strength).double().log_softmax(-1).numpy().reshape(len(asked), 3, -1)
     own = np.logaddexp.reduce(found[:, 1:, list(yes)], axis=-1)
     other = np.log1p(-np.exp(np.minimum(own, -1e-12)))
     polls = np.stack([own, other], axis=-1)
@@ -265,7 +241,7 @@ def records(
         values = measured(clean[stage], now, told["right"])
         head = {"word": word, "method": way.method, "draw": way.draw, "stage": stage, "strength": strength}
         each = [
-            {**head, "sample": one.target.sample.sample, **{key: column[row].item() for key, column in values.items()}}
+            {**head, "sample": one.sample, **{key: column[row].item() for key, column in values.items()}}
             for row, one in enumerate(stages[stage])
         ]
         return each, typical(values["kl"])

@@ -22,8 +22,6 @@ from vlmscope.llava_interp.tokens import Condition
 log = logging.getLogger(__name__)
 
 NONE = Condition("none", None, ())
-# The atlas opens its bench here.
-bench = experiments.bench
 
 
 # ---- descriptions and polls ---------------------------------------------------------------------------------------

@@ -65,14 +65,16 @@ def _panel(axis: Any, own: pl.DataFrame, look: dict[str, str]) -> None:
 # ---- steering -----------------------------------------------------------------------------------------------------
 
 # One colour per way; what is random in grey.
-WAYS = ("concept", "latent", "neurons", "logit")
+WAYS = ("concept", "latent", "neurons", "logit", "edit")
+DASHES = {"random": "dashed", "random neurons": "dotted", "random edit": "dashdot"}
 
 
 def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
     looks: dict[str, dict[str, Any]] = dict(style.look([*WAYS, *(name for name in names if name not in WAYS)]))
-    for name, dash in (("random", "dashed"), ("random neurons", "dotted")):
-        if name in looks:
-            looks[name] |= {"color": style.COLORS["random"], "linestyle": dash}
+    for name in DASHES.keys() & looks.keys():
+        looks[name] |= {"color": style.COLORS["random"], "linestyle": DASHES[name]}
+    if "edit elsewhere" in looks:
+        looks["edit elsewhere"] |= {"color": looks["edit"]["color"], "linestyle": "dotted"}
     return looks
 
 
@@ -85,7 +87,7 @@ def steering(table: pl.DataFrame, dose: pl.DataFrame, heading: str, *targets: Ta
     own = table.filter(word="all")
     names = own["method"].to_list()
     looks = _looks(names)
-    figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(1, 3, figsize=(12.5, 3.8), layout="constrained")
     figure.suptitle(heading, x=0.01, ha="left", fontsize=style.TEXT + 2)
     _bars(axes[0], own, "gain", looks, "gain of the word, nats")
     _bars(axes[1], own, "loss", looks, "loss of answers about\nother objects, nats")
@@ -96,7 +98,7 @@ def steering(table: pl.DataFrame, dose: pl.DataFrame, heading: str, *targets: Ta
     axes[2].set_title("over strength (other pictures)")
     axes[2].set_xlabel("loss, nats")
     axes[2].set_ylabel("gain, nats")
-    axes[2].legend(fontsize=style.TEXT - 2)
+    axes[2].legend(fontsize=style.TEXT - 2, loc="center left", bbox_to_anchor=(1.02, 0.5))
     save_all(figure, *targets)
 
 

@@ -36,6 +36,7 @@ def settings():
     """Those of the passes, made small."""
     tree = plain(default())
     told = {key: tree["llava_interp"][key] for key in ("objects", "asking")} | {"value": "zero", "pictures": 1}
+    told |= {key: tree["mm_neurons"]["edit"][key] for key in ("preserve", "ridge")}
     told["runs"] = tree["atlas"]["runs"]
     told["steer"] = tree["atlas"]["steer"] | {"strengths": [0.3, 1.0, 3.0], "apart": 3, "images": 3, "random": 1}
     return told

@@ -1,22 +1,26 @@
 """Passes of the atlas on the embedded model: each row is what a pass of its own gives, and no edit changes nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from conftest import WORDS
 
-from vlmscope.atlas import known, objects, runs, schemas, shown, steering
+from vlmscope.atlas import cases, edits, known, objects, runs, schemas, shown, steering
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablate, knockout, prompts
+from vlmscope.llava_interp import experiments, knockout, prompts
 from vlmscope.llava_interp.windows import Intervention, Window
+from vlmscope.mm_neurons import columns, readings
 from vlmscope.mm_neurons.lists import Neurons
 
 
 @pytest.fixture(scope="module")
 def followed(bench, words, targets, settings):
     target = runs.fitting(targets, WORDS, 9)[0]
-    asked, wanted, _ = ablate.question(bench, target)
+    asked, wanted, _ = experiments.question(bench, target)
     return objects.follow(bench, words, target, asked, wanted, settings["runs"]), wanted
 
 
@@ -92,23 +96,34 @@ def test_a_word_s_mean_is_one_on_its_scale_and_the_others_nought():
 
 @pytest.fixture(scope="module")
 def asked(bench, targets):
-    return steering.cases(bench, targets, "cat", 4, 0)
+    return cases.cases(bench, targets, WORDS, "cat", 4, 0)
 
 
 @pytest.fixture(scope="module")
-def ways(shipped, words):
-    ids = {word: prompts.word(shipped.processor.tokenizer, word).right[0] for word in WORDS}
+def answered(bench, words, targets, settings):
+    return runs._followed(bench, words, targets, settings)[2]
+
+
+@pytest.fixture(scope="module")
+def ids(shipped):
+    return {word: prompts.word(shipped.processor.tokenizer, word).right[0] for word in WORDS}
+
+
+@pytest.fixture(scope="module")
+def ways(shipped, words, asked, answered, ids):
     found = steering.ways(shipped, words, "cat", np.array([0.5, -0.5, 1.0]), ids, 2, 0)
+    told = {"random": 2, "seed": 0, "preserve": 0.0, "ridge": 0.0}
+    found += edits.ways(shipped, words, "cat", asked, answered, ids, told)
     return {(one.method, one.draw): one for one in found}
 
 
 def test_pictures_do_not_show_the_word_and_are_asked_after_what_is_there_and_what_is_not(bench, asked):
     assert len(asked) == 4
     for one in asked:
-        assert "cat" not in steering.shows(one.target) and one.target.sample.question
+        assert "cat" not in cases.shows(one.target) and one.target.sample.question
         texts = [bench.loaded.processor.tokenizer.decode(prompt.ids) for prompt in (one.there, one.absent)]
         assert one.target.name in texts[0].split("is there a")[1]
-        assert not any(name in texts[1].split("is there a")[1] for name in (*steering.shows(one.target), "cat"))
+        assert not any(name in texts[1].split("is there a")[1] for name in (*cases.shows(one.target), "cat"))
 
 
 def test_no_strength_is_no_change_and_more_is_one(bench, words, asked, ways):
@@ -121,8 +136,9 @@ def test_no_strength_is_no_change_and_more_is_one(bench, words, asked, ways):
         assert (found["kl"] > 0).all() and np.abs(moved.next - clean.next).max() > 1e-3, way.method
 
 
-def test_a_batch_is_what_single_pictures_give(bench, words, asked, ways):
-    way = ways["concept", 0]
+@pytest.mark.parametrize("method", ["concept", "edit"])
+def test_a_batch_is_what_single_pictures_give(bench, words, asked, ways, method):
+    way = ways[method, 0]
     together = steering.answers(bench, words.block, asked, way, 0.5, [1])
     alone = [steering.answers(bench, words.block, [one], way, 0.5, [1]) for one in asked]
     np.testing.assert_allclose(together.next, np.concatenate([one.next for one in alone]), atol=1e-4)
@@ -141,6 +157,49 @@ def test_random_neurons_keep_layers_and_sizes_and_belong_to_no_word(words, ways)
     assert ((own != 0).sum(1) == (other != 0).sum(1)).all() and not ((own != 0) & (other != 0)).any()
     for one, two in zip(own, other, strict=True):
         assert sorted(np.abs(one[one != 0])) == pytest.approx(sorted(np.abs(two[two != 0])))
+
+
+def test_an_edit_lifts_the_word_over_the_answer_by_what_it_lacks_in_other_pictures(
+    shipped, words, asked, answered, ids
+):
+    case, told = asked[0], {"preserve": 0.0, "ridge": 0.0}
+    assert case.word == "chair"
+    own = next(one for one in answered if one.sample == case.sample)
+    other = next(one for one in answered if one.word == "chair" and one is not own)
+    rest = next(one for one in answered if one.word == "cat")
+    found = edits.rows(shipped, words, case, ids, "cat", [own, other, rest], told)
+    head, gain = readings.head(shipped).detach(), readings.gain(shipped)
+    scale = readings.sizes(shipped, torch.from_numpy(other.state)[None], gain)[0]
+    toward = (((head[ids["cat"]] - head[ids["chair"]]) * gain) / scale).numpy()
+    lacks = other.log_prob[ids["chair"]] - other.log_prob[ids["cat"]]
+    assert lacks > 1 and other.active["chair"] @ found.rows @ toward == pytest.approx(lacks, rel=1e-4)
+    # The picture itself has no say.
+    changed = replace(own, active={name: one + 1 for name, one in own.active.items()})
+    again = edits.rows(shipped, words, case, ids, "cat", [changed, other, rest], told)
+    np.testing.assert_array_equal(again.rows, found.rows)
+
+
+def test_an_edit_in_a_hook_is_one_of_the_weights(shipped, bench, words, asked, ways):
+    way, case = ways["edit", 0], asked[:1]
+    hooked = steering.answers(bench, words.block, case, way, 0.5, [1])
+    edit = way.edits[case[0].sample]
+    with columns.merged(shipped, [replace(edit, rows=0.5 * edit.rows)]):
+        merged = steering.answers(bench, words.block, case, None, 0, [1])
+    np.testing.assert_allclose(hooked.next, merged.next, atol=1e-4)
+    np.testing.assert_allclose(hooked.absent, merged.absent, atol=1e-4)
+
+
+def test_edits_elsewhere_keep_layers_and_rows_and_random_ones_their_length(words, asked, ways):
+    own, away, drawn = (ways[name, 0].edits[asked[0].sample] for name in ("edit", "edit elsewhere", "random edit"))
+    used = known.taken(words.neurons.values(), (3, 256))
+    assert not used[away.layer, away.unit].any() and sorted(away.layer) == sorted(own.layer)
+    np.testing.assert_array_equal(away.rows, own.rows)
+    np.testing.assert_array_equal(drawn.unit, away.unit)
+    lengths = np.linalg.norm(own.rows, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(drawn.rows, axis=1), lengths, rtol=1e-4)
+    assert np.linalg.matrix_rank(drawn.rows, tol=1e-4 * lengths.max()) == 1
+    one, two = drawn.rows[lengths.argmax()], own.rows[lengths.argmax()]
+    assert abs(one @ two) < 0.9 * np.linalg.norm(one) * np.linalg.norm(two)
 
 
 def test_what_is_measured_is_of_the_right_answers():
@@ -167,12 +226,12 @@ def test_a_strength_is_found_between_two_that_were_tried():
 
 
 def test_all_passes_leave_records_and_maps(bench, words, targets, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(ablate, "bench", lambda *about: bench)
-    monkeypatch.setattr(ablate, "chosen", lambda *about: (targets, {}))
+    monkeypatch.setattr(experiments, "bench", lambda *about: bench)
+    monkeypatch.setattr(experiments, "chosen", lambda *about: (targets, {}))
     found = runs.from_files(bench.loaded, words, raw="", samples="", vector="", settings=settings, batch=8)
     assert found.steered.group_by("word").len().height == 2
     held = found.steered.filter(stage="held_out")
-    assert len(held) == 2 * 6 * 3 and held.select(pl.col("strength").is_finite().all()).item()
+    assert len(held) == 2 * len(steering.METHODS) * 3 and held.select(pl.col("strength").is_finite().all()).item()
     tried = found.steered.filter(stage="tried").group_by("word", "method", "draw").agg(pl.col("strength").n_unique())
     assert tried["strength"].min() >= 3
     shown.write(tmp_path / "shown.h5", found.pictures, found.recipe)

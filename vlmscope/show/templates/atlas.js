@@ -1,6 +1,6 @@
 const ALL = "all", KINDS = { concept: HUES.concept, latent: HUES.latent, neuron: HUES.words, answer: HUES.lens, domain: HUES.domains };
 const TOLD = { clean: "as it is", object: "object replaced", matched: "as many others", blocked: "blind for it", blocked_matched: "blind for others" };
-const WAYS = { concept: HUES.concept, latent: HUES.latent, neurons: HUES.words, logit: HUES.lens };
+const WAYS = { concept: HUES.concept, latent: HUES.latent, neurons: HUES.words, logit: HUES.lens, edit: "#56b4e9", "edit elsewhere": "#b5dff5" };
 const QUANTITIES = {
   lens: ["patches whose token is the object's word", HUES.lens], concept: ["word's direction tells its states (area)", HUES.concept],
   "word neurons": ["share of the words' neurons", HUES.words], "domain neurons": ["share of the domains' neurons", HUES.domains],

@@ -9,6 +9,9 @@ function svg(kind, about, text) {
   return node;
 }
 
+// An empty drawing that shrinks with the page.
+const plot = (width, height) => svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+
 // A table's rows with names in place of numbers of columns.
 const named = (what, rows) => rows.map((row) => Object.fromEntries(data.columns[what].map((name, k) => [name, row[k]])));
 
@@ -46,10 +49,10 @@ function edge(patches) {
 
 // Rows of values with whiskers: {name, value, low, high, hue, mark: a second value to compare with}.
 function whiskers(rows, heading, digits = 2) {
-  const wide = 470, left = 130, right = 60, line = 22, whole = svg("svg", { class: "plot", width: wide, height: rows.length * line + 34, role: "img" });
+  const wide = 470, left = 130, right = 60, line = 22, high = rows.length * line + 34, whole = plot(wide, high);
   const values = rows.flatMap((one) => [one.low, one.high, one.value, one.mark]).filter((one) => one !== null && one !== undefined);
-  const low = Math.min(0, ...values), high = Math.max(...values, low + 1e-9);
-  const x = (value) => left + (wide - left - right) * (value - low) / (high - low);
+  const low = Math.min(0, ...values), top = Math.max(...values, low + 1e-9);
+  const x = (value) => left + (wide - left - right) * (value - low) / (top - low);
   whole.append(svg("title", {}, heading), svg("text", { x: 0, y: 11, "font-weight": 600 }, heading));
   whole.append(svg("line", { x1: x(0), x2: x(0), y1: 18, y2: rows.length * line + 22, stroke: "currentColor", opacity: 0.5 }));
   rows.forEach((one, k) => {
@@ -65,7 +68,7 @@ function whiskers(rows, heading, digits = 2) {
 
 // A line over depth with its control: points [depth, value, control, low, high].
 function course(points, hue, heading) {
-  const wide = 230, high = 120, left = 34, bottom = 22, whole = svg("svg", { class: "plot", width: wide, height: high, role: "img" });
+  const wide = 230, high = 120, left = 34, bottom = 22, whole = plot(wide, high);
   const most = Math.max(0.05, ...points.flatMap((one) => one.slice(1)).filter((one) => one !== null && one !== undefined));
   const last = Math.max(1, ...points.map((one) => one[0]));
   const x = (value) => left + (wide - left - 12) * value / last, y = (value) => high - bottom - (high - bottom - 8) * Math.max(0, value) / most;
