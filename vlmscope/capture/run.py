@@ -33,7 +33,8 @@ def capture(loaded: Loaded, takes: Sequence[Take], batches: Iterable[Batch]) -> 
     """One plain forward pass per batch, every take read from it (house rule: within 1.10 of the bare forward).
 
     Padding must stand on the right; it is never counted nor kept. A take of attention probabilities makes the decoder
-    compute attention step by step in these passes, whatever the model was loaded with.
+    compute attention step by step in these passes, whatever the model was loaded with. No gradients are followed: the
+    released code keeps the graph of every picture in its sums, without bound [differs: mmneuron.md 8 #3].
     """
     sites = [loaded.family.site(take.site) for take in takes]
     sinks = [_sink(loaded, take, site) for take, site in zip(takes, sites, strict=True)]

@@ -1,4 +1,8 @@
-"""Whether an answer still names the object (llava_interp.md 2.6, 6)."""
+"""Whether an answer still names the object (llava_interp.md 2.6, 6).
+
+The released ways find a class within other words, and take an empty answer for the beginning of any class: what was
+lost still counts as named. The strict ones are the default [differs: llava_interp.md 8 #7].
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

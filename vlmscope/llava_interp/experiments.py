@@ -54,7 +54,8 @@ Experiment = Callable[[Bench, str], Found]
 def bench(loaded: Loaded, raw: str, vector: str, told: Mapping[str, Any], batch: int) -> Bench:
     """From files: the manifest of the pictures and the mean vector, empty where no token is replaced.
 
-    told   value: mean, zero, where there is a vector
+    told   value: mean, zero, where there is a vector; the released answers to questions know the mean alone, whatever
+           they are told [differs: llava_interp.md 8 #13]
     """
     average = mean.load(vector, loaded) if vector else None
     value = None if average is None or told["value"] == "zero" else average

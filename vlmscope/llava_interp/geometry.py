@@ -14,6 +14,7 @@ from PIL import Image
 from vlmscope.metrics import masks
 
 Mode = Literal["aligned", "official"]
+# As released (llava_interp.md 2.4).
 GREY = 128
 
 
@@ -136,7 +137,10 @@ def grown(found: Collection[int], buffer: int, grid: int) -> list[int]:
 
 
 def viewed(picture: Image.Image, view: View, mode: Mode) -> Image.Image:
-    """The square that is overwritten: what the processor makes of the picture, or the uncut centre as released."""
+    """The square that is overwritten: what the processor makes of the picture, or the uncut centre as released.
+
+    In the latter patches of noise do not cover those of the model [differs: llava_interp.md 8 #21].
+    """
     size = picture.size
     target = resized(size, view) if mode == "aligned" else size
     side = min(target)

@@ -45,6 +45,7 @@ def attributions(
     difference, total = whole - baseline, torch.zeros(whole.shape, dtype=torch.float32, device=whole.device)
     for part in nodes.to(whole.device).split(chunk):
         points = baseline + part.to(whole.dtype)[:, None, None] * difference
+        # Summed in single precision: many nodes add little each (llava_interp.md 8 #15).
         total += _gradient(loaded, asked, points.requires_grad_(), token).float().sum(0)
     return (total * difference.float() / steps).cpu().numpy()
 

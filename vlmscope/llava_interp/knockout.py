@@ -1,7 +1,9 @@
 """Attention blocking: from which tokens, and in which layers, the answer gets its object (llava_interp.md 2.7).
 
 Blocking changes what stands from the first blocked query on, so the keys and values in front of it are computed once
-per prompt and handed to all interventions, which lie along the batch axis.
+per prompt and handed to all interventions, which lie along the batch axis. Masks are our own: the released code writes
+`False` into whatever mask it meets, which in a mask of numbers blocks nothing and shows what comes later
+[differs: llava_interp.md 8 #11].
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
 """What blocked attention costs (llava_interp.md 6, 7), from records alone.
 
-Relative accuracy is over the pictures whose untouched answer is right: 1 means no effect.
+Relative accuracy is over the pictures whose untouched answer is right: 1 means no effect. The released accuracy is over
+all of them, and mixes in what the model does not know [differs: llava_interp.md 8 #10].
 """
 
 from collections.abc import Mapping

@@ -124,7 +124,10 @@ def contrast(mine: np.ndarray, theirs: np.ndarray, change: np.ndarray, told: Map
 
 
 def drops(part: pl.DataFrame, plain: pl.DataFrame) -> dict[str, np.ndarray]:
-    """What each picture loses: of whatever token is first each time (prob, as released), and of the class."""
+    """What each picture loses: of whatever token is first each time (prob, as released), and of the class.
+
+    The first compares two tokens, and may be a gain where the answer is lost [differs: llava_interp.md 8 #9].
+    """
     names = ("prob", "right_prob", "right_log_prob")
     both = part.select("sample", *names).join(
         plain.select("sample", *names), on="sample", suffix="_plain", maintain_order="left"

@@ -37,7 +37,11 @@ def outliers(values: np.ndarray) -> list[int]:
 
 
 def seeded(seed: int, *names: object) -> generators.Random:
-    """A generator for one picture and condition: draws do not depend on which pictures came before."""
+    """A generator for one picture and condition: draws do not depend on which pictures came before.
+
+    The released code sets no seed [differs: llava_interp.md 8 #16].
+    """
+    # As many digits as in `models.answer.seed_of`.
     return generators.Random(int(digest_text(":".join(map(str, (seed, *names))))[:15], 16))
 
 

@@ -15,6 +15,7 @@ def phrase(words: Sequence[str], prefix: str) -> str:
     return prefix + ", ".join(words) + "."
 
 
+# The factor is that of CLIPScore (Hessel et al. 2021), which stretches usual cosines to about 0 to 1.
 def clip_score(images: np.ndarray, texts: np.ndarray, weight: float = 2.5) -> np.ndarray:
     """weight * max(cosine, 0), float64 [image, text].
 

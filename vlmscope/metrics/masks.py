@@ -87,6 +87,7 @@ def unpacked(text: str | bytes) -> list[int]:
     counts: list[int] = []
     for code in codes:
         value, shift = 0, 0
+        # Characters begin at "0"; of the six bits the highest says that more follow, the next one carries the sign.
         part = code - 48
         while part & 32:
             value |= (part & 31) << shift

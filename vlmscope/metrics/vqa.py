@@ -108,7 +108,8 @@ def com_exact(prediction: str, answers: Sequence[Mapping[str, Any]]) -> float:
 def vqa_acc(prediction: str, answers: Sequence[Mapping[str, Any]]) -> float:
     """The VQAv2 accuracy: an answer is right when three others gave it, averaged over leaving out each annotator.
 
-    As in the official evaluation only punctuation is taken from the annotators' answers, and only when they differ.
+    As in the official evaluation only punctuation is taken from the annotators' answers, and only when they differ. The
+    released code has `com_exact` instead [differs: mmneuron.md 8 #21].
     """
     _some(answers)
     said = plain_numbers(without_punctuation(_one_line(prediction)))

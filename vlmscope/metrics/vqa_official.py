@@ -76,6 +76,7 @@ def acc_official_code(prediction: str, answers: Sequence[str]) -> float:
 def acc_vqa(prediction: str, answers: Sequence[str]) -> float:
     """The public evaluation: both sides fully normalised where annotators differ, each annotator left out in turn.
 
+    The released code has `acc_official_code` alone [differs: xl_vlms.md 8 #10].
     It is that of the EvalAI server; `vqa.vqa_acc` is the older script, which keeps articles in references.
     """
     if not answers:
@@ -105,7 +106,7 @@ def by_type(scores: np.ndarray, types: Sequence[str], category: str = "") -> dic
 
     overall                                as released: mean of the types' means
     overall_without_category_of_interest   the same over types whose name does not contain `category`; 0 for none
-    overall_by_question                    mean over questions
+    overall_by_question                    mean over questions, ours [differs: xl_vlms.md 8 #10]
     """
     places = _places(types)
     means = {kind: float(scores[rows].mean()) for kind, rows in places.items()}

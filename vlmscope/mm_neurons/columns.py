@@ -2,7 +2,8 @@
 
 Notation: z [.., unit] enters the down projection, which adds sum_i z_i w_i to the stream; w_i is column i of its
 matrix. With r_k added to the column of neuron k it adds sum_k z_k r_k more. Done in a hook, every row of a batch can
-have its own neurons and its own r, and no weight is touched.
+have its own neurons and its own r, and no weight is touched; the released code writes into the weights and back
+[differs: mm_neurons.md 2.9].
 """
 
 import contextlib

@@ -33,6 +33,7 @@ TABLE = {
 
 def numbers(one: Neurons) -> np.ndarray:
     """One number per neuron, int64 [k], best first."""
+    # Lists keep units in 16 bits.
     return one.layer.astype(np.int64) << 16 | one.unit
 
 

@@ -106,4 +106,5 @@ def direction(source: Reading, target: Reading, places: Neurons) -> np.ndarray:
     """Difference of the mean activations of the neurons at target and source words, of length one; float32 [k]."""
     layers, units = places
     gap = (target.z.mean(0) - source.z.mean(0))[layers, units].numpy()
+    # Words that no neuron tells apart have no direction: zeros, not a division by zero.
     return (gap / max(float(np.linalg.norm(gap)), 1e-30)).astype(np.float32)

@@ -19,6 +19,7 @@ Key = tuple[str, str]
 TYPES = {"layer": np.uint8, "unit": np.uint16, "score": np.float32, "negative": np.bool_}
 # Nouns that wait for one write.
 BLOCK = 256
+# Guessed chunks are slow to read from, as in `store.shards`.
 CHUNK_BYTES = 1 << 20
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 KEPT = "kept"
 # The caption holds the noun, but spells it otherwise: behind a hyphen, a quote, a slash.
 SPELLED = "spelled otherwise"
+# The released code stops at such a caption [differs: mm_neurons.md 8 B14].
 NONE = "no noun"
 
 

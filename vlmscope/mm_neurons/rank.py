@@ -84,7 +84,10 @@ def check(target: Target, found: Rows) -> None:
 def projections(
     weights: Weights, kind: Family, layers: int, tokens: Sequence[int], *, precision: scores.Precision, fold_norm: bool
 ) -> dict[int, Tensor]:
-    """Token -> projection [L, I]: one product per layer for all tokens."""
+    """Token -> projection [L, I]: one product per layer for all tokens.
+
+    fold_norm   the gain of the final norm counts, which the released score leaves out [differs: mm_neurons.md 8 B19]
+    """
     chosen = written.unembedding(weights, kind, fold_norm)[list(tokens)]
     columns = kind.site("mlp_hidden").columns
     parts = [

@@ -30,7 +30,10 @@ Orders = Sequence[Sequence[int]]
 
 
 def order(count: int, seed: int, sample: str, permutation: int) -> list[int]:
-    """A permutation of a sample's image tokens: position p then holds token order[p]."""
+    """A permutation of a sample's image tokens: position p then holds token order[p].
+
+    Each sample has a seed of its own, so that it does not depend on those before it [differs: mm_neurons.md 2.8].
+    """
     drawn = torch.Generator().manual_seed(answer.seed_of(seed, sample, permutation))
     return torch.randperm(count, generator=drawn).tolist()
 
@@ -42,7 +45,11 @@ def orders(loaded: Loaded, batch: Batch, names: Sequence[str], seed: int, permut
 
 
 def written(loaded: Loaded, batch: Batch, chosen: Orders, max_new_tokens: int) -> list[list[int]]:
-    """New captions of a batch of prompts, each with the token that ended it."""
+    """New captions of a batch of prompts, each with the token that ended it.
+
+    Tokens change places in the prompt alone; the released code looks for them in every step, and with a cache ends at
+    the second [differs: mm_neurons.md 8 B13].
+    """
     padded = batches.left_padded(batch.inputs)
     with shuffled(loaded, padded, chosen):
         return answer.new_tokens(loaded, padded, max_new_tokens, keep_end=True)

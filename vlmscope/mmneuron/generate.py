@@ -26,6 +26,8 @@ from vlmscope.sweep import Pass, Writing
 class Decoding:
     """How answers are written (mmneuron.md 2.5); sampling draws each sample from its own seed, one at a time.
 
+    The released code samples without a seed, and its limit counts the prompt too [differs: mmneuron.md 8 #13, #14].
+
     official_rows   answer every row of the table, also those that only carry a further reference
     """
 
@@ -38,7 +40,8 @@ class Decoding:
 def questions(samples: Sequence[Sample]) -> list[Sample]:
     """One sample per question: rows that only carry a further reference answer are left to the evaluation.
 
-    LingoQA asks each question twice in its table; its own benchmark takes one prediction (mmneuron.md 6).
+    LingoQA asks each question twice in its table; its own benchmark takes one prediction, the released code two
+    [differs: mmneuron.md 6].
     """
     seen: set[str] = set()
     return [sample for sample in samples if not (sample.group in seen or seen.add(sample.group))]

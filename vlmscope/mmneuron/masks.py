@@ -29,7 +29,11 @@ def of_domain(neurons: pl.DataFrame, family: str, domain: str, chosen: Iterable[
 def of_conditions(
     neurons: pl.DataFrame, family: str, domain: str, conditions: Iterable[tuple[str, list[str]]]
 ) -> dict[str, Units]:
-    """Condition -> units of the domain's own neurons; conditions as pairs of name and modules."""
+    """Condition -> units of the domain's own neurons; conditions as pairs of name and modules.
+
+    Projector alone changes answers here; the released test for it is misspelt and masks nothing
+    [differs: mmneuron.md 8 #9].
+    """
     return {name: of_domain(neurons, family, domain, chosen) for name, chosen in conditions}
 
 
@@ -41,6 +45,7 @@ def _layers(table: pl.DataFrame) -> dict[int, list[int]]:
 def random_like(units: Units, widths: Mapping[str, int], seed: int) -> Units:
     """As many units per site and layer, drawn without replacement from those not in `units` (mmneuron.md 2.8).
 
+    The released sketch draws with replacement, from 2,048 units of whatever module [differs: mmneuron.md 8 #12].
     Where more than half of a layer is masked there are fewer others than needed; then all of them are taken.
     """
     drawn: Units = {}

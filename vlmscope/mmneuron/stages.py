@@ -31,6 +31,7 @@ STAGES = {
     "cuts": pl.Int64,
     "meaningful": pl.Boolean,
 }
+# The paper claims three stages; what they are and where they end was not seen (mmneuron.md 2.9).
 SEGMENTS = 3
 
 
@@ -79,6 +80,7 @@ def cut(values: np.ndarray, segment: int) -> Cut:
     whole = (x**2).sum()
     if not whole:
         return Cut(None, None, least, len(first))
+    # Cuts that are equally good may differ in the last places; the first one is meant.
     best = int(np.argmax(np.round(between / whole, 12)))
     return Cut((int(first[best]), int(second[best])), float(between[best] / whole), least, len(first))
 

@@ -114,6 +114,7 @@ def _unpadded(square: np.ndarray, grid: Canvas, size: Size) -> View:
     """The canvas as the language model gets it: rows or columns of padding cut off, a mark behind each row."""
     width, height = size
     rows = columns = 0
+    # Seven places, as the library rounds before it cuts: one row more or less would shift all that follow.
     if width / height > grid.columns / grid.rows:
         rows = (grid.rows - int(round(height * grid.columns / width, 7))) // 2
     else:

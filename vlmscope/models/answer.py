@@ -58,6 +58,7 @@ def ends(loaded: Loaded) -> list[int]:
 
 def seed_of(seed: int, *names: object) -> int:
     """A seed for one sample, from the run's seed and the sample's names; stable across processes."""
+    # 15 hexadecimal digits are 60 bits: generators take seeds of at most 63.
     return int(digest_text(":".join(map(str, (seed, *names))))[:15], 16)
 
 

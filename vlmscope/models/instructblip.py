@@ -43,7 +43,8 @@ def vision_positions(config: ModelConfig, processor: Any, width: int, height: in
 class QuestionAware:
     """The processor of transformers with two rules of its own.
 
-    The text must not hold `<image>`: the queries are put in front by the processor itself, before BOS.
+    The text must not hold `<image>`: the queries are put in front by the processor itself, before BOS. In the released
+    code it is read as words, by the decoder and by the Q-Former [differs: mmneuron.md 8 #25].
     The Q-Former counts its positions from the first token, padding included: its text is always padded on the right.
     """
 

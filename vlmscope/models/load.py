@@ -73,6 +73,7 @@ def _check_whole(path: Path) -> None:
     """Refuse a safetensors file whose length is not what its header says; the weights themselves are not read."""
     size, expected = path.stat().st_size, None
     with open(path, "rb") as handle:
+        # Eight bytes say how long the header is; behind it lie the weights, whose ends it tells.
         length = int.from_bytes(handle.read(8), "little")
         text = handle.read(length) if length <= size else b""
     try:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # Manifest entries that decide numbers, with what stands for an entry that is not there.
 PRECISION = {"dtype": "float32", "quantize": "none", "attention": "auto"}
+# Of one weight; scales that quantisation keeps beside the weights are not counted.
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5}
 # Inputs that pick positions; they stay on the host, from where a layer of any device can be indexed.
 PICKING = frozenset({"logits_to_keep"})

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
 
+# Bytes at the beginning of a safetensors file, which say how long its header is.
 LENGTH = 8
 
 

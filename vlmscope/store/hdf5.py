@@ -13,6 +13,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.store import files
 
 REMEDY = "delete it and run snakemake again"
+# Beyond it half precision knows only infinity.
 FP16_LARGEST = 65504.0
 
 

@@ -41,7 +41,7 @@ class Dictionary(NamedTuple):
 def fit(
     values: np.ndarray, method: Method, k: int, *, seed: int = 0, alpha: float = 1.0, max_iter: int = 5000
 ) -> Dictionary:
-    """A dictionary of K concepts; the same for the same seed.
+    """A dictionary of K concepts; the same for the same seed [differs: xl_vlms.md 8 #8].
 
     values   float [M, D]; half precision is made single first [differs: xl_vlms.md 8 #9]
     """

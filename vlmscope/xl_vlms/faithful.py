@@ -27,6 +27,7 @@ DRAWS = 5
 def basis(rows: np.ndarray) -> np.ndarray:
     """Orthonormal rows that span the same space, float64 [rank, D]."""
     _, sizes, right = np.linalg.svd(np.asarray(rows, dtype=np.float64), full_matrices=False)
+    # Of concepts that depend on each other rounding leaves directions that are none.
     return right[sizes > 1e-9 * max(sizes.max(initial=0.0), 1e-30)]
 
 

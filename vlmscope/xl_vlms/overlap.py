@@ -8,7 +8,8 @@ import numpy as np
 def matrix(words: Sequence[Sequence[str]], *, as_sets: bool = False) -> np.ndarray:
     """Share of the words of concept k that are among those of concept l, float64 [k, l]; 0 where k has none.
 
-    as_sets   a word counts once, as in the paper; else as often as it stands in the list, as released
+    as_sets   a word counts once, as in the paper; else as often as it stands in the list, as released; tables have
+              both [differs: xl_vlms.md 8 #20]
     """
     lists = [list(dict.fromkeys(one)) if as_sets else list(one) for one in words]
     known = [set(one) for one in lists]

@@ -38,6 +38,7 @@ TABLE = {
 }
 SOURCE = "arXiv 2508.12815, LLaVA-1.5-7B, at second hand"
 _ORDER = ("none", "prompt", "random", "mean", "learned", "p2s")
+# Per cent; numbers of a subset in the order above.
 _ACCURACY = {
     "random": (82.73, 84.91, 82.38, 84.29, 86.46, 89.26),
     "popular": (80.40, 83.35, 80.36, 82.11, 82.58, 88.64),
@@ -57,7 +58,7 @@ def f1_as_official(accuracy: float) -> float:
 
 
 def f1(predictions: Sequence[str], answers: Sequence[str]) -> float:
-    """F1 of yes; 0 where neither side ever says it."""
+    """F1 of yes, which the released code does not have; 0 where neither side says it [differs: xl_vlms.md 8 #29]."""
     said = np.array([right(one, "yes") for one in predictions], dtype=bool)
     meant = np.array([one == "yes" for one in answers], dtype=bool)
     both, either = (said & meant).sum(), said.sum() + meant.sum()

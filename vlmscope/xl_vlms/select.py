@@ -92,6 +92,7 @@ def official_ids(chosen: Chosen, spelled: Spelling) -> set[int]:
 
 
 def _variants(word: str, spellings: str) -> list[str]:
+    # The released code adds to the list that it goes through, without end [differs: xl_vlms.md 8 #6].
     return [word, word.capitalize(), word.lower(), *([f" {word}"] if spellings == "word" else [])]
 
 
@@ -119,6 +120,7 @@ def counts(chosen: Chosen) -> Callable[[Any], bool]:
         table = answer if isinstance(answer, dict) else {}
         if chosen["answer_type"] and table.get("answer_type") != chosen["answer_type"]:
             return False
+        # The released code asks the first caption alone; any of them is an option [differs: xl_vlms.md 8 #5].
         texts = references(answer)[: None if chosen["of"] == "any" else 1]
         is_answer = not {"caption", "captions"} & set(table)
         return not chosen["has"] or any(map(fits[is_answer], texts))

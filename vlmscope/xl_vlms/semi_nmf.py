@@ -19,6 +19,7 @@ Matrix = NDArray[np.float64]
 ABOVE = 0.2
 # Where the loss falls by less than this share of itself it stops.
 TOLERANCE = 1e-5
+# Keeps divisors above zero; lengths and products of states are many powers of ten larger.
 TINY = 1e-12
 
 

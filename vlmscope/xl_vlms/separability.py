@@ -104,6 +104,7 @@ def measures(
         "linear_low": low,
         "linear_high": high,
         "permuted_accuracy": float(chance.mean()),
+        # One-sided: a class told worse than by chance says nothing.
         "permuted_high": float(np.quantile(chance, 0.95)),
         "silhouette": silhouette(flat.points, labels),
         "permuted_silhouette": float(np.mean([silhouette(flat.points, one) for one in shuffled])),

@@ -19,6 +19,7 @@ ARMS = ("none", "shift", "overall", "other", "random")
 # Measures with their bounds.
 MEASURES = {"cosine": (-1.0, 1.0), "distance": (0.0, np.inf), "t_overlap": (0.0, 100.0)}
 UNBOUNDED = (-np.inf, np.inf)
+# Bounds of a 95 % interval.
 LEVELS = (0.025, 0.975)
 
 

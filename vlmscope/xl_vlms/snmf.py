@@ -86,6 +86,7 @@ def improve(values: Matrix, code: Matrix, concepts: Matrix, generator: np.random
             concepts[k] += (known[k] - gram[k] @ concepts) / gram[k, k]
         else:
             drawn = values[generator.integers(len(values))]
+            # As much noise as the dictionary learning of scikit-learn gives an unused atom.
             concepts[k] = drawn + generator.normal(0, 0.01 * (drawn.std() or 1), len(drawn))
             code[:, k] = 0
         concepts[k] /= max(np.linalg.norm(concepts[k]), 1.0)

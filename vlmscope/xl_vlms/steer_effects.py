@@ -81,7 +81,8 @@ def aims(vectors: Mapping[str, Any], asked: Sequence[Question]) -> dict[str, Aim
 def effects(rows: pl.DataFrame, asked: Sequence[Question], aim: Mapping[str, Aim], draws: Draws) -> pl.DataFrame:
     """One row per condition, `EFFECTS` without the name of the model.
 
-    rows   `STEERED`; the first condition is that without steering
+    rows   `STEERED`; the first condition is that without steering: the released scripts keep none, and then count
+           every answer as changed [differs: xl_vlms.md 8 #11]
     asked  questions in the order of each condition's rows
     """
     judge = Judge(asked, draws)

@@ -35,8 +35,9 @@ class Vocabulary(NamedTuple):
 
 
 def load(model: str | Path) -> Vocabulary:
-    """The vocabulary of a checkpoint; the model itself is not loaded.
+    """The vocabulary of a checkpoint; the model itself is not loaded, as it is in the released code.
 
+    [differs: xl_vlms.md 8 #27]
     model   its manifest
     """
     from vlmscope.models import written

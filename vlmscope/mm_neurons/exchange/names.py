@@ -28,6 +28,7 @@ def noun(word: str) -> str:
     """
     safe = re.sub(r"[%/\\\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", word)
     if len(safe.encode()) > LONGEST:
+        # Room for the percent sign and the digits behind it.
         safe = safe.encode()[: LONGEST - 16].decode(errors="ignore") + "%" + files.digest_text(word)[:12]
     return f"noun_{safe}"
 

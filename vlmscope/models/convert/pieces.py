@@ -43,6 +43,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
+        # The lower three bits of a key say how its value is written.
         number, kind = key >> 3, key & 7
         if kind == VARINT:
             value, place = _varint(message, place)

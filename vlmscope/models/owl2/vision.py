@@ -15,6 +15,7 @@ class QuickGELU(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The activation, same shape."""
+        # The approximation of GELU that CLIP was trained with; the exact function gives other states.
         return hidden * torch.sigmoid(1.702 * hidden)
 
 

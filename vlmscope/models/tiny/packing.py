@@ -14,6 +14,7 @@ import torch
 
 from vlmscope.models.tiny.prompts import Prompt
 
+# What the cross entropy of torch leaves out unless told otherwise.
 IGNORED = -100
 PADDING, HEAD, STEM = -1, 0, 1
 # Segment numbers start after head and stem.

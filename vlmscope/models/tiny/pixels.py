@@ -10,6 +10,7 @@ from PIL import Image
 from vlmscope.world.draw import frames as shots
 from vlmscope.world.scene import Scene
 
+# LingoQA shows five pictures of a drive.
 FRAMES = 5
 Tensors = dict[str, torch.Tensor]
 # What a processor makes of the text; all other tensors belong to the picture.

@@ -12,6 +12,7 @@ from vlmscope.models.tiny.recipe import Language, Recipe
 from vlmscope.models.tiny.tokenizer import LLAMA, Special
 from vlmscope.world.scene import SIZE
 
+# Pixels; a drawn letter, five by seven dots, is about as large.
 PATCH = 8
 SIDE = SIZE // PATCH
 # Transformers objects, kept loose.
