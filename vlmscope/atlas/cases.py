@@ -49,7 +49,8 @@ def cases(bench: Bench, targets: Sequence[Target], words: Sequence[str], word: s
             [name for name in classes if name != word and name not in shows(one)]
         )
         poll = bench.told["asking"]["poll"]
-        texts.append(bench.ask(one.sample.question, bench.told["asking"]["begin"]))
+        begin = prompts.begun(bench.told["asking"]["begin"], one.name)
+        texts.append(bench.ask(one.sample.question, begin))
         texts += [bench.ask(poll.replace("{class}", name)) for name in (one.name, absent)]
         pictures += [bench.picture(one.sample)] * 3
     asked = prompts.prepare(bench.loaded, texts, pictures, bench.batch)

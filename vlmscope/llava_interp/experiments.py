@@ -133,7 +133,7 @@ def named(target: Target) -> Record:
 
 def question(own: Bench, target: Target) -> tuple[Asked, prompts.Word, Record]:
     """A picture's question, the first token of the class that answers it, and the untouched answer."""
-    text = own.ask(target.sample.question, own.told["asking"]["begin"])
+    text = own.ask(target.sample.question, prompts.begun(own.told["asking"]["begin"], target.name))
     asked = prompts.prepare(own.loaded, [text], [own.picture(target.sample)], 1)[0]
     wanted = prompts.word(own.loaded.processor.tokenizer, target.name.lower())
     return asked, wanted, prompts.told(own.loaded, prompts.next_logits(own.loaded, [(asked, ())], None, 1)[0], wanted)

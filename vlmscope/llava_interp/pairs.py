@@ -59,16 +59,21 @@ def from_files(own: Bench, samples: str) -> Found:
     told = own.told["pairs"]
     targets, funnel = experiments.chosen(own.loaded, samples, own.told)
     asked = [one for one in targets if one.sample.question]
-    matched = list(couples(asked, told["seed"]))[: told["images"]]
+    matched = list(couples(asked, told["seed"], own.told["asking"]["begin"]))[: told["images"]]
     found = [list(_of_pair(own, *pair)) for pair in progress(matched, len(matched), "pairs")]
     counts = {"pairs": len(matched), "right": sum(bool(one) for one in found)}
     return pl.DataFrame([row for one in found for row in one], schema=PAIRS), funnel | counts
 
 
-def couples(targets: Sequence[Target], seed: int) -> Iterator[tuple[Target, Target]]:
-    """Every picture beside one drawn of those whose object is of another class; none where all are of one."""
+def couples(targets: Sequence[Target], seed: int, begin: str = "") -> Iterator[tuple[Target, Target]]:
+    """Every picture beside one drawn of those whose object is of another class; none where all are of one.
+
+    begin   of the answer; both classes go on from the same words, else an article alone would tell them apart
+    """
     for one in targets:
-        others = [other for other in targets if other.name.lower() != one.name.lower()]
+        same = prompts.begun(begin, one.name)
+        fitting = [other for other in targets if prompts.begun(begin, other.name) == same]
+        others = [other for other in fitting if other.name.lower() != one.name.lower()]
         if others:
             yield one, tokens.seeded(seed, one.image_id, "twin").choice(others)
 
@@ -86,7 +91,7 @@ def twin(own: Bench, first: Target, second: Target) -> tuple[Image.Image, Image.
 def _of_pair(own: Bench, first: Target, second: Target) -> Iterator[Record]:
     loaded, told = own.loaded, own.told["pairs"]
     plain, changed, box = twin(own, first, second)
-    text = own.ask(first.sample.question, own.told["asking"]["begin"])
+    text = own.ask(first.sample.question, prompts.begun(own.told["asking"]["begin"], first.name))
     whole, broken = prompts.prepare(loaded, [text] * 2, [plain, changed], 2)
     words = [prompts.word(loaded.processor.tokenizer, one.name.lower()) for one in (first, second)]
     ends = prompts.next_logits(loaded, [(whole, ()), (broken, ())], None, 2)

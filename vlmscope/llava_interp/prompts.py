@@ -71,6 +71,14 @@ def text(loaded: Loaded, told: Mapping[str, Any], question: str, begin: str = ""
     return loaded.family.chat(shape.replace("{question}", question), begin)
 
 
+def begun(begin: str, name: str) -> str:
+    """What the answer about a class is begun with: `{a}` becomes its article, "a" or "an".
+
+    The released code has "It is a" throughout, which before a vowel goes on with "n" [differs: llava_interp.md 8 #8].
+    """
+    return begin.replace("{a}", "an" if name[:1].lower() in "aeiou" else "a")
+
+
 @torch.inference_mode()
 def prepare(loaded: Loaded, texts: Sequence[str], pictures: Sequence[Image.Image], batch: int) -> list[Asked]:
     """Prompts in the order of their texts; every picture is looked at once."""

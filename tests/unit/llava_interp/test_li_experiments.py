@@ -1,5 +1,7 @@
 """Ablation, gradients, blocked attention and the lens on embedded models and drawn pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -80,6 +82,14 @@ def test_rows_of_a_batch_answer_as_alone(shipped, asked, vector):
         for second, other in enumerate(asked):
             if torch.equal(one.ids, other.ids):
                 torch.testing.assert_close(whole[first], whole[second], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("begin", "name", "wanted"), [("it is {a}", "cat", "a"), ("it is {a}", "Umbrella", "an")])
+def test_an_answer_is_begun_with_the_article_of_its_class(shipped, drawn, chosen, settings, begin, name, wanted):
+    told = settings | {"asking": settings["asking"] | {"begin": begin}}
+    own = experiments.Bench(shipped, lambda one: picture(one, drawn[0] / "drawn"), None, None, told, 1)
+    asked, *_ = experiments.question(own, replace(chosen[0], name=name))
+    assert shipped.processor.tokenizer.decode(asked.ids).split()[-3:] == ["it", "is", wanted]
 
 
 def test_gradients_add_up_to_what_the_picture_does(shipped, asked, vector):

@@ -82,6 +82,12 @@ def test_there_is_no_twin_among_pictures_of_one_class(chosen):
     assert list(pairs.couples(chosen, 3)) == list(pairs.couples(chosen, 3))
 
 
+def test_an_article_does_not_tell_twins_apart(chosen):
+    named = [replace(one, name=name) for one, name in zip(chosen, ("cat", "umbrella", "apple", "dog"), strict=False)]
+    matched = [(one.name, other.name) for one, other in pairs.couples(named, 0, "it is {a}")]
+    assert matched == [("cat", "dog"), ("umbrella", "apple"), ("apple", "umbrella"), ("dog", "cat")]
+
+
 def row(sample, part, own, twin, layer=None, ok=False):
     return {"sample": sample, "image_id": 1, "ann_id": 1, "class": "cat", "twin": "t", "twin_class": "dog"} | {
         "part": part, "layer": layer, "tokens": 2, "log_prob": own, "twin_log_prob": twin, "ok": ok,

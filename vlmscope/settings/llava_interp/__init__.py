@@ -43,7 +43,9 @@ class Asking(Section):
     describe: str = Field("describe the image.", description="request for a description")
     poll: str = Field("is there a {class}?", description="question after the object")
     affirmed: str = Field("yes", description="how a positive answer begins")
-    begin: str = Field("", description="words that the answer to a picture's own question is begun with")
+    begin: str = Field(
+        "", description="words that the answer to a picture's own question is begun with; {a}: a or an, by the class"
+    )
     generative_tokens: int = Field(24, ge=1, description="most tokens of a description")
     polling_tokens: int = Field(3, ge=1, description="most tokens of the answer to `poll`")
 
