@@ -53,13 +53,8 @@ def _is_done(trainer: Trainer, own: Mapping[str, Any]) -> bool:
 
 def logged(rows: list[Any], layers: list[int]) -> pl.DataFrame:
     """`LOG`, in the order of layers and steps."""
-    found = [{"layer": layers[number], **_means(since)} for number, since in rows]
+    found = [{"layer": layers[number], **train_run.means(since)} for number, since in rows]
     return pl.DataFrame(found, schema=LOG).sort("layer", "step", maintain_order=True)
-
-
-def _means(since: list[Record]) -> dict[str, float]:
-    means = {name: sum(getattr(one, name) for one in since) / len(since) for name in train_run.MEANS}
-    return since[-1]._asdict() | means
 
 
 def from_files(

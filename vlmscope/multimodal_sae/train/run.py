@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +168,13 @@ def _learn(
 
 def _row(since: list[Record], speed: float) -> list[float]:
     """One row of the log."""
-    last = since[-1]._asdict()
-    means = {name: sum(getattr(one, name) for one in since) / len(since) for name in MEANS}
-    return [(last | means | {"tokens_per_s": speed})[name] for name in LOG]
+    return [(means(since) | {"tokens_per_s": speed})[name] for name in LOG]
+
+
+def means(since: Sequence[Record]) -> dict[str, float]:
+    """The last record, with means over all of them of what differs from batch to batch."""
+    found = {name: sum(getattr(one, name) for one in since) / len(since) for name in MEANS}
+    return since[-1]._asdict() | found
 
 
 def _told(row: list[float], windows: int) -> tuple[float, ...]:
