@@ -180,8 +180,9 @@ def _next(loaded: Loaded, states: Tensor, attended: Tensor) -> Tensor:
 
 def over_domains(
     loaded: Loaded,
-    files: Mapping[str, tuple[str, str]],
-    kinds: Mapping[str, str],
+    portion: Mapping[str, str],
+    raws: Sequence[str],
+    samples: Sequence[str],
     decoding: generate.Decoding,
     changes: Callable[[str], Sequence[Mask]],
     most: int,
@@ -189,15 +190,15 @@ def over_domains(
 ) -> pl.DataFrame:
     """Rows of several domains one after the other, each in the order of its samples, then of its masks.
 
-    files     domain -> manifest of the official files, sample table
-    kinds     domain -> benchmark format
-    changes   the masks of a domain
-    most      samples per domain
+    portion         domain -> benchmark format
+    raws, samples   manifests of the official files and sample tables, in the order of the portion
+    changes         the masks of a domain
+    most            samples per domain
     """
     done = []
-    for domain, (raw, samples) in files.items():
-        benchmark, picture = base.load(kinds[domain]), picture_of(read_manifest(raw)["root"])
-        asked = generate.questions(read(samples))[:most]
+    for (domain, kind), raw, table in zip(portion.items(), raws, samples, strict=True):
+        benchmark, picture = base.load(kind), picture_of(read_manifest(raw)["root"])
+        asked = generate.questions(read(table))[:most]
         used = changes(domain)
         parts = rows(loaded, asked, _full(benchmark), picture, used, decoding, batch)
         found = list(progress(parts, generate.rounds(loaded, asked, decoding, batch), f"batches of {domain}"))
@@ -246,6 +247,5 @@ def from_files(
         told = dict(conditions), chosen["condition"], widths(loaded), chosen["random_seeds"]
         return mask_list(table, loaded.family.name, domain, settings["domains"], *told)
 
-    files = dict(zip(portion, zip(raws, samples, strict=True), strict=True))
     decoding = generate.Decoding(**settings["generate"])
-    return over_domains(loaded, files, portion, decoding, changes, chosen["samples"], batch)
+    return over_domains(loaded, portion, raws, samples, decoding, changes, chosen["samples"], batch)

@@ -82,6 +82,5 @@ def from_files(
     def changes(domain: str) -> list[Mask]:
         return mask_list(recorded, modules.sites(family), domain, condition, settings, perturb.widths(loaded))
 
-    files = dict(zip(portion, zip(raws, samples, strict=True), strict=True))
-    decoding = generate.Decoding(**settings["generate"])
-    return perturb.over_domains(loaded, files, portion, decoding, changes, settings["vary"]["samples"], batch)
+    decoding, most = generate.Decoding(**settings["generate"]), settings["vary"]["samples"]
+    return perturb.over_domains(loaded, portion, raws, samples, decoding, changes, most, batch)

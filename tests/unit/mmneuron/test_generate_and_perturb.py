@@ -181,7 +181,7 @@ def test_rows_stand_by_domain_sample_and_mask_whatever_shares_a_pass(shipped, as
     tables.write(sample_table(samples), table, SCHEMA)
     tower = {"vision_gate": {0: [1, 2, 3]}}
     masked = [perturb.Mask("own", name, "", Change(units)) for name, units in (("a", tower), ("b", MASK), ("c", tower))]
-    given = ({"doc": (raw_file, table)}, {"doc": "docvqa"}, GREEDY, lambda domain: [perturb.UNTOUCHED, *masked])
+    given = ({"doc": "docvqa"}, [raw_file], [table], GREEDY, lambda domain: [perturb.UNTOUCHED, *masked])
     found = perturb.over_domains(shipped, *given, 3, 4)
     names = [sample.sample for sample in generate.questions(samples)[:3]]
     assert found.select("domain", "sample", "mask").rows() == [

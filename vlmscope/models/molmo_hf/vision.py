@@ -7,16 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vlmscope.models.activations import QuickGELU
 from vlmscope.models.base import ModelConfig
-
-
-class QuickGELU(nn.Module):
-    """`x * sigmoid(1.702 x)`; a module of its own, so that its output can be read and edited."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The activation, same shape."""
-        # The approximation of GELU that CLIP was trained with; the exact function gives other states.
-        return hidden * torch.sigmoid(1.702 * hidden)
 
 
 class Attention(nn.Module):
