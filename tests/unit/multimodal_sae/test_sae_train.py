@@ -56,6 +56,15 @@ def stream(indices):
         yield found
 
 
+@pytest.mark.parametrize(
+    ("compat", "given", "wanted"),
+    [("none", None, 1 / 32), ("official", None, 0), ("none", 0.5, 0.5), ("official", 0.5, 0.5), ("official", 0, 0)],
+)
+def test_released_runs_leave_dead_latents_alone_unless_told(compat, given, wanted, caplog):
+    assert train_run.recipe(SETTINGS | {"compat": compat, "aux_weight": given}).aux_weight == wanted
+    assert ("the wrong way" in caplog.text) == (compat == "official" and wanted > 0)
+
+
 def task(indices, folder, **settings):
     return job.Job(SITE, SETTINGS | settings, str(folder / "state"), "code", indices=indices)
 

@@ -41,7 +41,7 @@ LOG = {
 }
 # Columns that are means; the others are those of the last window.
 MEANS = ("fvu", "aux", "multi", "l0")
-RECIPE = ("steps", "rate", "warmup", "aux_weight", "sparsity_weight", "dead_after", "accumulate", "parts", "clip")
+RECIPE = ("steps", "rate", "warmup", "sparsity_weight", "dead_after", "accumulate", "parts", "clip")
 LATEST = "latest.json"
 
 
@@ -133,9 +133,15 @@ def config(settings: Mapping[str, Any], d: int) -> Config:
 
 
 def recipe(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe that the settings ask for."""
-    chosen = {name: settings[name] for name in RECIPE}
-    return Recipe(**chosen, optimizer=settings["optimizer"], official=settings["compat"] == "official")
+    """The recipe that the settings ask for; what dead latents leave is no part of released runs unless asked for."""
+    chosen, official = {name: settings[name] for name in RECIPE}, settings["compat"] == "official"
+    if settings["aux_weight"] is not None:
+        chosen["aux_weight"] = settings["aux_weight"]
+    elif official:
+        chosen["aux_weight"] = 0.0
+    if official and chosen.get("aux_weight"):
+        log.warning("The released loss for dead latents turns them the wrong way (multimodal_sae.md 8.2 B1).")
+    return Recipe(**chosen, optimizer=settings["optimizer"], official=official)
 
 
 # ---- the loop ----------------------------------------------------------------------------------------------------

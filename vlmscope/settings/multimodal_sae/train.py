@@ -33,7 +33,11 @@ class Train(Section):
     rate: float = Field(0.003, ge=0, description="learning rate; 0: 2e-4 (signum 5e-3) / sqrt(latents / 2^14)")
     warmup: int = Field(50, ge=0, description="steps in which the rate rises")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: none")
-    aux_weight: float = Field(1 / 32, ge=0, description="weight of what dead latents leave; 0 as published commands")
+    aux_weight: float | None = Field(
+        None,
+        ge=0,
+        description="weight of what dead latents leave; null: 1/32, and 0 as published with compat: official",
+    )
     aux_k: int = Field(16, ge=0, description="dead latents per token that learn so; 0: half the width, as released")
     dead_after: int = Field(50_000, ge=0, description="tokens without firing after which a latent counts as dead")
     sparsity_weight: float = Field(1.0, ge=0, description="weight of the number of active latents (jumprelu)")
