@@ -82,6 +82,7 @@ rule xl_vlms_decompose:
             subsamples="xl_vlms.dictionaries.subsamples",
             part="xl_vlms.dictionaries.part",
             images="xl_vlms.dictionaries.images",
+            activations="xl_vlms.dictionaries.activations",
             draws="xl_vlms.dictionaries.draws",
             directions="xl_vlms.dictionaries.directions",
             bootstrap="xl_vlms.dictionaries.bootstrap",

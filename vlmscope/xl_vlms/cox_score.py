@@ -23,7 +23,7 @@ from vlmscope.samples import read as read_samples
 from vlmscope.xl_vlms import dictionary_files, vocabulary
 from vlmscope.xl_vlms.cox_schemas import CAPTION, RANDOM, SCORED
 from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
-from vlmscope.xl_vlms.dictionary_make import Read, reader
+from vlmscope.xl_vlms.dictionary_make import reader
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,9 @@ def phrases(words: Sequence[Sequence[str]], scorer: Scorer) -> list[str]:
 # ---- files -------------------------------------------------------------------------------------------------------
 
 
-def of_set(path: str, model: str, scorer: Scorer, read: Read, settings: Mapping[str, Any]) -> Iterator[Row]:
+def of_set(
+    path: str, model: str, scorer: Scorer, known: vocabulary.Vocabulary, settings: Mapping[str, Any]
+) -> Iterator[Row]:
     """Rows of `SCORED` of all dictionaries of one set; controls have the key of the first."""
     keys, sides = dictionary_files.keys(path), dictionary_files.sides(path)
     token, main = dictionary_files.recipe(path)["set"], dictionary_files.main_module(path)
@@ -153,7 +155,7 @@ def of_set(path: str, model: str, scorer: Scorer, read: Read, settings: Mapping[
     width = dictionary_files.read(path, first).dictionary.concepts.shape[1]
     generator = np.random.default_rng(settings["seed"])
     drawn = measures.random_directions(settings["directions"], settings["draws"], width, generator)
-    random = phrases(read(drawn), scorer)
+    random = phrases(reader(known, settings["words"], main)(drawn), scorer)
 
     def told(key: Key, row: Row, method: str = "") -> Row:
         about = {"model": model, "token": token, **key._asdict()}
@@ -209,7 +211,7 @@ def from_files(
     """
     towers = Towers(clip, batch=batch, device=device)
     scorer = Scorer(towers, Path(read_manifest(raw)["root"]), captions(samples), settings["scores"])
-    read = reader(vocabulary.read(words), settings["words"])
-    found = [row for path in paths for row in of_set(path, model, scorer, read, settings)]
+    known = vocabulary.read(words)
+    found = [row for path in paths for row in of_set(path, model, scorer, known, settings)]
     log.info("%d scores of %d pictures", len(found), len(scorer.known["images"]))
     return pl.DataFrame(found, schema=SCORED)

@@ -65,11 +65,13 @@ class Study(NamedTuple):
         return Draws(self.settings["bootstrap"], self.settings["seed"])
 
 
-def reader(words: vocabulary.Vocabulary, settings: Mapping[str, Any]) -> Read:
-    """What gives directions their words."""
+def reader(words: vocabulary.Vocabulary, settings: Mapping[str, Any], module: str) -> Read:
+    """What gives directions at a module their words; the released code has no norm [differs: xl_vlms.md 8 #32]."""
     accept = word_filter(settings["words"], settings["stops"])
     sizes = {"tokens": settings["tokens"], "keep": settings["keep"]}
-    return lambda rows: grounding.words(rows, words.unembedding, words.pieces, accept, **sizes)
+    # The norm divides a direction by its length, which leaves the order of tokens: what matters are the factors.
+    gain = words.gain if settings["apply_norm"] and module != "final_norm" else np.float32(1)
+    return lambda rows: grounding.words(rows * gain, words.unembedding, words.pieces, accept, **sizes)
 
 
 # ---- one dictionary ----------------------------------------------------------------------------------------------
@@ -79,7 +81,8 @@ def stored(study: Study, method: str, k: int, seed: int) -> Stored:
     """A dictionary with activations of all samples, words and pictures."""
     found = study.fit(method, k, seed)
     projected, held_out = (dictionary.project(found, part) for part in (study.train, study.test))
-    pictures = grounding.images(projected, study.settings["images"])
+    size = np.abs if study.settings["activations"] == "absolute" else np.asarray
+    pictures = grounding.images(size(projected), study.settings["images"])
     key = Key(study.module, method, k, seed)
     return Stored(key, found, projected, held_out, study.read(found.concepts), pictures)
 
@@ -263,7 +266,9 @@ def drawn_samples(study: Study, k: int, generator: np.random.Generator) -> np.nd
     return study.train[generator.permutation(len(study.train))[:k]]
 
 
-def studies(model: str, token: str, paths: Sequence[str], read: Read, settings: Mapping[str, Any]) -> Iterator[Study]:
+def studies(
+    model: str, token: str, paths: Sequence[str], words: vocabulary.Vocabulary, settings: Mapping[str, Any]
+) -> Iterator[Study]:
     """The set at the main module, then at the others from the first block on.
 
     paths   vectors to decompose, and those that are held out
@@ -273,7 +278,7 @@ def studies(model: str, token: str, paths: Sequence[str], read: Read, settings: 
     others = [one for one in vectors.modules(paths[0]) if one not in (main, "lm_head")]
     for module in (main, *others):
         parts = [vectors.read(path, module).values for path in paths]
-        yield Study(model, token, module, *parts, read, settings)
+        yield Study(model, token, module, *parts, reader(words, settings["words"], module), settings)
 
 
 def from_files(
@@ -290,13 +295,13 @@ def from_files(
     targets, train, test   one file per set of the settings: dictionaries to write, vectors to read
     words                  the model's vocabulary
     """
-    read = reader(vocabulary.read(words), settings["words"])
+    known_words = vocabulary.read(words)
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for target, token, *paths in zip(targets, settings["sets"], train, test, strict=True):
         known = [vectors.read(path, settings["module"]) for path in paths]
         sides = [Side(one.samples, one.images, one.texts) for one in known]
         kept: list[Stored] = []
-        for place, study in enumerate(studies(model, token, paths, read, settings)):
+        for place, study in enumerate(studies(model, token, paths, known_words, settings)):
             log.info("%s at %s: %d and %d vectors", token, study.module, len(study.train), len(study.test))
             methods = settings["methods"] if place == 0 else [settings["main"]]
             own = [stored(study, method, settings["k"], settings["seed"]) for method in methods]

@@ -1,6 +1,6 @@
 """Concepts as words and as pictures (xl_vlms.md 2.7, 2.8).
 
-Words are those of the tokens that a concept raises most through the unembedding, no norm in between; pictures are those
+Words are those of the tokens that a concept raises most through the unembedding; pictures are those
 of the samples that activate it most.
 """
 
@@ -44,6 +44,6 @@ def top_tokens(concepts: np.ndarray, unembedding: np.ndarray, count: int) -> np.
 def images(activations: np.ndarray, count: int) -> np.ndarray:
     """Samples that activate every concept most, int64 [K, count], most first; of equals the first sample first.
 
-    activations   float [M, K]; signed, as released
+    activations   float [M, K]; signed as released, or their sizes
     """
     return np.argsort(-activations, axis=0, kind="stable")[:count].T

@@ -87,6 +87,31 @@ def test_dictionaries_come_back_with_words_and_pictures(made):
         dictionary_files.read(path, keys[0]._replace(k=77))
 
 
+def test_concepts_of_blocks_are_read_behind_the_norm_if_asked():
+    gain = np.array([1, 3, 1, 1, 1], np.float32)
+    known = Vocabulary(np.eye(5, dtype=np.float32), gain, WORDS[:5])
+    told, concept = settings()["words"] | {"tokens": 1}, np.array([[2, 1, 0, 0, 0]], np.float32)
+    read = {
+        (norm, module): making.reader(known, told | {"apply_norm": norm}, module)(concept)[0][0]
+        for norm in (False, True)
+        for module in ("block.0", "final_norm")
+    }
+    assert read.pop((True, "block.0")) == WORDS[1] and set(read.values()) == {WORDS[0]}
+
+
+def test_components_may_take_the_pictures_of_their_largest_sizes():
+    values, told = np.diag([3.0, 2.0, 1.0, 0.5]).astype(np.float32) - 1, settings(images=2)
+    shown = {}
+    for kind in ("signed", "absolute"):
+        own = told | {"activations": kind}
+        study = making.Study("m", "dog", "final_norm", values, values[:1], lambda rows: [[]] * len(rows), own)
+        one = making.stored(study, "pca", 2, 0)
+        shown[kind] = np.take_along_axis(one.projected.T, one.images, 1)
+    np.testing.assert_array_equal(shown["signed"], -np.sort(-one.projected.T, axis=1)[:, :2])
+    np.testing.assert_array_equal(np.abs(shown["absolute"]), -np.sort(-np.abs(one.projected.T), axis=1)[:, :2])
+    assert (shown["absolute"] < 0).any()
+
+
 def test_clusters_are_the_planted_kinds(made):
     path = made[0] / "dog.h5"
     key = next(key for key in dictionary_files.keys(path) if key.method == "kmeans")

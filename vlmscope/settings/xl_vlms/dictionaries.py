@@ -16,6 +16,10 @@ class Words(Section):
     stops: str = Field("", description="text file with words that do not count; empty: scikit-learn's English ones")
     tokens: int = Field(50, ge=1, description="best tokens of a concept that are looked at")
     keep: int = Field(10, ge=1, description="words of them that stay")
+    apply_norm: bool = Field(
+        False,
+        description="concepts of blocks are read behind the final norm's factors; false: as they are, as released",
+    )
 
 
 class Scores(Section):
@@ -51,6 +55,9 @@ class Dictionaries(Section):
     subsamples: int = Field(2, ge=0, description="dictionaries of a part of the samples behind stability")
     part: Share = Field(0.8, description="share of the samples in such a part")
     images: int = Field(5, ge=1, description="most activating pictures per concept (N_MAS)")
+    activations: Literal["signed", "absolute"] = Field(
+        "signed", description="which activation is the most, as released or by its size; differs for pca alone"
+    )
     shuffles: int = Field(200, ge=2, description="orders of the samples that comparisons of models stand beside")
     resamples: int = Field(200, ge=10, description="parts of the samples behind intervals of such comparisons")
     draws: int = Field(20, ge=2, description="random dictionaries, directions and orders that results stand beside")
