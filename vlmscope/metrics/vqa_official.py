@@ -96,11 +96,6 @@ def accuracies(
     return np.array([score(*pair) for pair in zip(predictions, references, strict=True)], dtype=np.float64)
 
 
-def token_accuracies(predictions: Sequence[str], token: str) -> np.ndarray:
-    """The same against one word as the only reference, as the released code has it: at most 33.3."""
-    return accuracies(predictions, [[token]] * len(predictions))
-
-
 def by_type(scores: np.ndarray, types: Sequence[str], category: str = "") -> dict[str, float]:
     """Mean per type, in order of appearance, and three means over all.
 

@@ -9,11 +9,9 @@ import numpy as np
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import torch_files
 from vlmscope.xl_vlms import steering_files
-from vlmscope.xl_vlms import steering_vectors as directions
 from vlmscope.xl_vlms.steering_source import block_of
 
 KEY = "steering_vector"
-PAIR = "steering_vector_concept_{i}_to_{j}"
 
 
 def read(path: str | Path, key: str = KEY) -> np.ndarray:
@@ -34,14 +32,6 @@ def read(path: str | Path, key: str = KEY) -> np.ndarray:
     if found.ndim != 1 or not np.isfinite(found).all():
         raise VlmscopeError(f"'{key}' is no vector of numbers: its shape is {held[key].shape}.", where=str(path))
     return -found if "_to_" in key else found
-
-
-def pairs(concepts: np.ndarray) -> dict[str, np.ndarray]:
-    """Directions between concepts under the names and with the signs of the released code, and the tensor of them."""
-    official = directions.pairs(concepts, "official")
-    k = len(concepts)
-    named = {PAIR.format(i=i, j=j): official[i, j] for i in range(k) for j in range(k) if i != j}
-    return {KEY: official, **named}
 
 
 def write_all(paths: Sequence[str], folder: str | Path, *, vectors: Mapping[str, Any]) -> None:

@@ -4,13 +4,10 @@ Notation: B [M, D] base vectors, T [N, D] target vectors, U [K, D] concepts, s [
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from vlmscope.errors import VlmscopeError
-
-Orientation = Literal["ours", "official"]
 
 
 def shift_of_means(base: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -23,13 +20,12 @@ def from_concepts(concepts: np.ndarray, target: np.ndarray) -> np.ndarray:
     return _mean(target, "target") - _mean(concepts, "base")
 
 
-def pairs(concepts: np.ndarray, orientation: Orientation = "ours") -> np.ndarray:
+def pairs(concepts: np.ndarray) -> np.ndarray:
     """s_ij = u_j - u_i, which leads from concept i to concept j, float32 [K, K, D].
 
-    orientation   official: u_i - u_j under the same name [differs: xl_vlms.md 8 #12]
+    The released code has u_i - u_j under the same name [differs: xl_vlms.md 8 #12].
     """
-    own = concepts[None, :] - concepts[:, None]
-    return (own if orientation == "ours" else -own).astype(np.float32)
+    return (concepts[None, :] - concepts[:, None]).astype(np.float32)
 
 
 def without(vector: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
