@@ -1,8 +1,9 @@
 """Write descriptions and polls of a model whose visual tokens are partly taken away."""
 
-from vlmscope.llava_interp import ablate, experiments
+from vlmscope.llava_interp.ablation import run
+from vlmscope.llava_interp.asking import experiments
 from vlmscope.llava_interp.schemas import RECORDS
 from vlmscope.session import logged
 
 with logged(snakemake.log[0]):
-    experiments.write(ablate.described, RECORDS, snakemake)
+    experiments.write(run.described, RECORDS, snakemake)

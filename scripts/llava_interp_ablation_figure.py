@@ -1,6 +1,6 @@
 """Draw how many objects are lost over the number of replaced tokens."""
 
-from vlmscope.llava_interp import ablation_tables
+from vlmscope.llava_interp.ablation import tables as ablation_tables
 from vlmscope.session import logged, settings
 from vlmscope.show import visual_tokens
 from vlmscope.store import tables

@@ -1,7 +1,8 @@
 """Write the table of ablations."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import ablation_tables, notes
+from vlmscope.llava_interp.ablation import tables as ablation_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

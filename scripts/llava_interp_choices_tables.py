@@ -1,7 +1,8 @@
 """Write the table of tokens that attention, length or lens chose."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import choices_tables, notes
+from vlmscope.llava_interp.ablation import choices_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

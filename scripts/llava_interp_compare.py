@@ -1,6 +1,6 @@
 """Write the page that puts the lenses of all configured models side by side."""
 
-from vlmscope.llava_interp import pages
+from vlmscope.llava_interp.look import pages
 from vlmscope.session import logged, settings
 from vlmscope.show import patch_pages
 

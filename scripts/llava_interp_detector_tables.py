@@ -1,7 +1,8 @@
 """Write the table of objects that are there told from others."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import detector_tables, notes
+from vlmscope.llava_interp.lens import detector_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

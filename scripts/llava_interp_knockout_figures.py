@@ -1,6 +1,6 @@
 """Draw what blocked attention costs, by window and by layer."""
 
-from vlmscope.llava_interp import knockout_tables
+from vlmscope.llava_interp.knockout import tables as knockout_tables
 from vlmscope.session import logged, settings
 from vlmscope.show import visual_tokens
 from vlmscope.store import tables

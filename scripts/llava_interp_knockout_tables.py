@@ -1,7 +1,8 @@
 """Write the tables of blocked attention."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import knockout_tables, notes
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,7 +1,8 @@
 """Write answers whose states at one layer are partly taken away."""
 
-from vlmscope.llava_interp import experiments, layers
-from vlmscope.llava_interp.layers_tables import LAYERS
+from vlmscope.llava_interp.ablation import layers
+from vlmscope.llava_interp.ablation.layers_tables import LAYERS
+from vlmscope.llava_interp.asking import experiments
 from vlmscope.session import logged
 
 with logged(snakemake.log[0]):

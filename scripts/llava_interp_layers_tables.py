@@ -1,7 +1,8 @@
 """Write the table of states taken away at one layer."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import layers_tables, notes
+from vlmscope.llava_interp.ablation import layers_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,6 +1,7 @@
 """Draw in which layers objects are named, and where."""
 
-from vlmscope.llava_interp import lens_file, lens_tables
+from vlmscope.llava_interp.lens import file as lens_file
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.session import logged, settings
 from vlmscope.show import lenses
 from vlmscope.store import tables

@@ -1,7 +1,8 @@
 """Write the tables of what the vocabulary says of visual tokens."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import lens_tables, notes
+from vlmscope.llava_interp.lens import tables as lens_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,6 +1,6 @@
 """Write the mean visual token of a model."""
 
-from vlmscope.llava_interp import mean
+from vlmscope.llava_interp.asking import mean
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 

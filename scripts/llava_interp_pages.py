@@ -1,6 +1,6 @@
 """Write the pages of the lens: one per picture, and an overview."""
 
-from vlmscope.llava_interp import pages
+from vlmscope.llava_interp.look import pages
 from vlmscope.session import logged, settings
 from vlmscope.show import patch_pages
 

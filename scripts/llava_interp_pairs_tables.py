@@ -1,7 +1,8 @@
 """Write the table of states put into twins."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import notes, pairs_tables
+from vlmscope.llava_interp.tables import notes
+from vlmscope.llava_interp.tracing import pairs_tables
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,7 +1,8 @@
 """Write the table of objects that survive what takes another one away."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import notes, several_tables
+from vlmscope.llava_interp.ablation import several_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

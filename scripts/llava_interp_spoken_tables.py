@@ -1,7 +1,8 @@
 """Write the table of descriptions under blocked attention."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import notes, spoken_tables
+from vlmscope.llava_interp.knockout import spoken_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

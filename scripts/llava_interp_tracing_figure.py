@@ -1,6 +1,7 @@
 """Draw what every patch of some pictures gives back."""
 
-from vlmscope.llava_interp import tracing_pictures, tracing_tables
+from vlmscope.llava_interp.tracing import pictures as tracing_pictures
+from vlmscope.llava_interp.tracing import tables as tracing_tables
 from vlmscope.session import logged, settings
 from vlmscope.show import traces
 from vlmscope.store import tables

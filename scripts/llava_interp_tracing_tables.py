@@ -1,7 +1,8 @@
 """Write the table of traced patches."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import notes, tracing_tables
+from vlmscope.llava_interp.tables import notes
+from vlmscope.llava_interp.tracing import tables as tracing_tables
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

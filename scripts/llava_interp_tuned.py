@@ -1,7 +1,7 @@
 """Fit an affine lens and write what it says of visual tokens."""
 
-from vlmscope.llava_interp import tuned, tuned_run
-from vlmscope.llava_interp.tuned_tables import HITS
+from vlmscope.llava_interp.lens import tuned, tuned_run
+from vlmscope.llava_interp.lens.tuned_tables import HITS
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables, tensors

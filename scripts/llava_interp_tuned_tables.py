@@ -1,7 +1,8 @@
 """Write the table of the affine lens beside the plain one."""
 
 from vlmscope import meta
-from vlmscope.llava_interp import notes, tuned_tables
+from vlmscope.llava_interp.lens import tuned_tables
+from vlmscope.llava_interp.tables import notes
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

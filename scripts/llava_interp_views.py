@@ -1,6 +1,6 @@
 """Write what pages of the lens tell of states beside it."""
 
-from vlmscope.llava_interp import views_run
+from vlmscope.llava_interp.look import views_run
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 

@@ -1,6 +1,7 @@
 """Draw what answers lose without chosen tokens or states of a layer, and how twins are led back."""
 
-from vlmscope.llava_interp import choices_tables, layers_tables, pairs_tables
+from vlmscope.llava_interp.ablation import choices_tables, layers_tables
+from vlmscope.llava_interp.tracing import pairs_tables
 from vlmscope.session import logged, settings
 from vlmscope.show import without
 from vlmscope.store import tables

@@ -44,19 +44,24 @@ ROWS = (
     {"selection"},
     {"errors"},
 )
-# The same inside a system of many modules.
-SAE_PARTS = (
-    *("beyond", "tables", "look", "figures", "attribution", "text", "steer", "score", "explain"),
-    *("cache", "quality", "train", "coder", "schemas"),
-)
+# The same inside systems of many modules.
+PARTS = {
+    "multimodal_sae": (
+        *("beyond", "tables", "look", "figures", "attribution", "text", "steer", "score", "explain"),
+        *("cache", "quality", "train", "coder", "schemas"),
+    ),
+    "llava_interp": (
+        *("exchange", "look", "ablation", "tracing", "attention", "lens", "knockout", "tables", "asking", "schemas"),
+    ),
+}
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
 TORCH = re.compile(
     r"vlmscope/((models|capture|finetune)/|(edits|pushes|replay|blocking|sweep|lens)\.py"
     r"|store/(weights|tensors|torch_files)\.py"
     # Deviation: read states, gradients and answers during their own passes.
-    r"|llava_interp/(prompts|mean|gradient|experiments|knockout|lens|tracing|rollout(_run)?|tuned|views|layers)\.py"
-    r"|llava_interp/(spoken|pairs|detector)\.py"
+    r"|llava_interp/(asking/(prompts|mean|experiments)|lens/(reading|tuned|detector)|knockout/(passes|spoken))\.py"
+    r"|llava_interp/(attention/(rollout|run)|tracing/(repair|pairs)|ablation/(gradient|layers)|look/views)\.py"
     r"|multimodal_sae/(coder/(sae|sparse|select|checkpoint|directions)|train/(run|trainer|buffer|states))\.py"
     r"|multimodal_sae/(quality/\w+|cache/(passes|first_view)|steer/(clamping|answers)|text/cache)\.py"
     r"|multimodal_sae/(attribution/(patching|files|probe)|tables/small|beyond/(patches|stability_files))\.py"
@@ -164,13 +169,16 @@ def test_imports_point_downwards(path):
             assert row_of(part(module)) > row_of(own), f"{name(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "vlmscope" / "multimodal_sae").glob("*/*.py")), ids=name)
-def test_parts_of_the_autoencoders_import_downwards(path):
-    own = SAE_PARTS.index(path.parent.name)
+@pytest.mark.parametrize(
+    "path", [path for one in PARTS for path in sorted((ROOT / "vlmscope" / one).glob("*/*.py"))], ids=name
+)
+def test_parts_of_a_system_import_downwards(path):
+    system = path.parent.parent.name
+    own = PARTS[system].index(path.parent.name)
     for module in set(imported(ast.walk(tree(path)))):
-        system, _, rest = module.partition("multimodal_sae.")
-        if system == "vlmscope." and rest.split(".")[0] != path.parent.name:
-            assert SAE_PARTS.index(rest.split(".")[0]) > own, f"{name(path)} imports {module}"
+        before, _, rest = module.partition(f"{system}.")
+        if before == "vlmscope." and rest.split(".")[0] != path.parent.name:
+            assert PARTS[system].index(rest.split(".")[0]) > own, f"{name(path)} imports {module}"
 
 
 def test_every_part_of_the_library_has_one_place_in_the_table():

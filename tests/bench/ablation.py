@@ -21,7 +21,7 @@ import torch
 
 from vlmscope import raw
 from vlmscope.datasets import base
-from vlmscope.llava_interp import mean, prompts, selection, tokens
+from vlmscope.llava_interp.asking import mean, prompts, selection, tokens
 from vlmscope.models.load import describe, load
 from vlmscope.samples import picture
 from vlmscope.store import files

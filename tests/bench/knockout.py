@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from vlmscope.llava_interp import knockout, windows
-from vlmscope.llava_interp.prompts import Asked
+from vlmscope.llava_interp.asking.prompts import Asked
+from vlmscope.llava_interp.knockout import passes, windows
 from vlmscope.models.base import family
 from vlmscope.models.load import Loaded, slim_imports
 
@@ -74,11 +74,11 @@ def main() -> None:
     for seed in range(told.images):
         asked = prompt(told.width, seed)
         patches = np.random.default_rng(seed).choice(GRID * GRID, 20, replace=False).tolist()
-        sources, targets = knockout.keys(patches, asked, GRID, 0, seed), knockout.queries(asked, GRID)
+        sources, targets = passes.keys(patches, asked, GRID, 0, seed), passes.queries(asked, GRID)
         start = time.process_time()
-        ours = dict(knockout.outcomes(loaded, asked, wanted, sources, targets, told.rows))
+        ours = dict(passes.outcomes(loaded, asked, wanted, sources, targets, told.rows))
         middle = time.process_time()
-        whole = {one: knockout.outcome(loaded, asked, one, sources, targets) for one in wanted}
+        whole = {one: passes.outcome(loaded, asked, one, sources, targets) for one in wanted}
         fast, slow = fast + middle - start, slow + time.process_time() - middle
         for one in wanted:
             same &= int(ours[one].argmax()) == int(whole[one].argmax())

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from vlmscope.datasets import coco_objects
-from vlmscope.llava_interp import knockout_tables
 from vlmscope.llava_interp.exchange import imported, results
+from vlmscope.llava_interp.knockout import tables as knockout_tables
 from vlmscope.models.load import describe
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, tables

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmscope.llava_interp import geometry
-from vlmscope.llava_interp.geometry import View
+from vlmscope.llava_interp.asking import geometry
+from vlmscope.llava_interp.asking.geometry import View
 
 HERE = Path(__file__).parent / "llava_interp"
 VIEW = View(336, 24)

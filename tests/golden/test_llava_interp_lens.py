@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vlmscope.llava_interp import lens, prompts
+from vlmscope.llava_interp.asking import prompts
+from vlmscope.llava_interp.lens import reading as lens_reading
 from vlmscope.models.base import family
 from vlmscope.models.load import Loaded, slim_imports
 
@@ -41,7 +42,7 @@ def asked(loaded):
 
 @pytest.fixture(scope="module", params=[False, True])
 def found(request, loaded, asked):
-    return request.param, lens.read(loaded, asked, [3, 4], k=5, twice=request.param)
+    return request.param, lens_reading.read(loaded, asked, [3, 4], k=5, twice=request.param)
 
 
 def same(found, expected):

@@ -11,8 +11,10 @@ from PIL import Image
 from vlmscope.blocking import Block, blocked
 from vlmscope.capture import attention
 from vlmscope.datasets import coco_objects
-from vlmscope.llava_interp import answers, gradient, knockout, mean, prompts, selection, windows
-from vlmscope.llava_interp.selection import Filter
+from vlmscope.llava_interp.ablation import gradient
+from vlmscope.llava_interp.asking import answers, mean, prompts, selection
+from vlmscope.llava_interp.asking.selection import Filter
+from vlmscope.llava_interp.knockout import passes, windows
 from vlmscope.models.base import family
 from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.samples import picture
@@ -190,9 +192,9 @@ def test_interventions_end_as_released(loaded, objects, number):
     if "attn_block_results" not in expected:
         assert not expected["baseline"]["is_correct"]
         return
-    sources, targets = knockout.keys(target.patches, asked, 24, 0, number), knockout.queries(asked, 24)
+    sources, targets = passes.keys(target.patches, asked, 24, 0, number), passes.queries(asked, 24)
     asked_for = [windows.Intervention(*group, window) for group in windows.RELEASED for window in windows.windows(32)]
-    found = dict(knockout.outcomes(loaded, asked, asked_for, sources, targets, 24))
+    found = dict(passes.outcomes(loaded, asked, asked_for, sources, targets, 24))
     released = {}
     for one, logits in found.items():
         name = f"{windows.RELEASED[one.source, one.target]}_{one.window.name.upper()}_LAYERS"

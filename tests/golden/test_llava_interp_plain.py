@@ -15,10 +15,12 @@ from PIL import Image
 from vlmscope.blocking import Block, blocked
 from vlmscope.config import default, plain
 from vlmscope.datasets import coco_objects
-from vlmscope.llava_interp import ablate, experiments, geometry, knockout, prompts, selection, windows
-from vlmscope.llava_interp.experiments import Bench
-from vlmscope.llava_interp.selection import Filter
-from vlmscope.llava_interp.windows import Intervention
+from vlmscope.llava_interp.ablation import run as ablation_run
+from vlmscope.llava_interp.asking import experiments, geometry, prompts, selection
+from vlmscope.llava_interp.asking.experiments import Bench
+from vlmscope.llava_interp.asking.selection import Filter
+from vlmscope.llava_interp.knockout import passes, windows
+from vlmscope.llava_interp.knockout.windows import Intervention
 from vlmscope.models.base import family
 from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.samples import picture
@@ -126,7 +128,7 @@ def test_the_pictures_questions_are_answered_as_by_a_hook(loaded, value):
     for one in asked:
         text = own.ask(one.sample.question, ASKING["begin"])
         prompt, word, _ = experiments.question(own, one)
-        for condition in ablate._sets(own, one, prompt, word):
+        for condition in ablation_run._sets(own, one, prompt, word):
             if condition.family not in ("object", "random", "register", "whole"):
                 continue
             logits = prompts.next_logits(loaded, [(prompt, condition.tokens)], value, 1)[0]
@@ -147,7 +149,7 @@ def test_blocked_windows_are_those_of_masks_written_out(loaded):
     sources = {"object": [asked.first + one for one in range(60)]}
     window = windows.Window("some", "window", 1, min(3, depth - 1))
     one = Intervention("object", "last", window)
-    found = dict(knockout.outcomes(loaded, asked, [one], sources, {"last": [len(asked.ids) - 1]}, 4))[one]
+    found = dict(passes.outcomes(loaded, asked, [one], sources, {"last": [len(asked.ids) - 1]}, 4))[one]
     near(found, masked(loaded, asked, sources["object"], window.layers))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmscope.llava_interp import answers, tokens
-from vlmscope.llava_interp.selection import Filter, choose
+from vlmscope.llava_interp.asking import answers, tokens
+from vlmscope.llava_interp.asking.selection import Filter, choose
 
 HERE = Path(__file__).parent / "llava_interp"
 UNITS = json.loads((HERE / "units.json").read_text())

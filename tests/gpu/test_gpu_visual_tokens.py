@@ -7,7 +7,10 @@ import torch
 from PIL import Image
 from test_contract import bench
 
-from vlmscope.llava_interp import gradient, knockout, lens, prompts, windows
+from vlmscope.llava_interp.ablation import gradient
+from vlmscope.llava_interp.asking import prompts
+from vlmscope.llava_interp.knockout import passes, windows
+from vlmscope.llava_interp.lens import reading as lens_reading
 
 if machine.lacking():
     pytest.skip(machine.lacking(), allow_module_level=True)
@@ -28,11 +31,11 @@ def asked_of(loaded):
 def test_a_shared_prefix_changes_no_outcome(family, precision):
     loaded = bench(family, precision).loaded
     asked, grid = asked_of(loaded), prompts.view(loaded).grid
-    sources, targets = knockout.keys([0], asked, grid, 0, 0), knockout.queries(asked, grid)
-    found = dict(knockout.outcomes(loaded, asked, WANTED, sources, targets, 8))
+    sources, targets = passes.keys([0], asked, grid, 0, 0), passes.queries(asked, grid)
+    found = dict(passes.outcomes(loaded, asked, WANTED, sources, targets, 8))
     assert len(found) == len(WANTED)
     for one, logits in found.items():
-        whole = knockout.outcome(loaded, asked, one, sources, targets)
+        whole = passes.outcome(loaded, asked, one, sources, targets)
         assert (logits.softmax(-1) - whole.softmax(-1)).abs().max() <= CLOSE[precision], one
 
 
@@ -45,7 +48,7 @@ def test_rows_gradients_and_lenses_stay_on_their_device(family, precision):
     assert plain.isfinite().all() and (plain - without).abs().max() > 0
     found = gradient.attributions(loaded, asked, value, int(plain.argmax()), steps=6, mode="fixed", chunk=4)
     assert np.isfinite(found).all() and not found[: asked.first].any()
-    reading = lens.read(loaded, asked, [5, 6], k=3)
+    reading = lens_reading.read(loaded, asked, [5, 6], k=3)
     assert reading.tokens.shape == (5, len(asked.ids), 3) and np.isfinite(reading.probs).all()
     shares = plain.softmax(-1)
     assert abs(float(shares[[5, 6]].max()) - float(reading.share[-1, -1])) <= CLOSE[precision]

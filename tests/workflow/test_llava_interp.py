@@ -4,7 +4,10 @@ import polars as pl
 import pytest
 from checkout import Checkout, job_stats
 
-from vlmscope.llava_interp import ablation_tables, knockout_tables, lens_file, lens_tables
+from vlmscope.llava_interp.ablation import tables as ablation_tables
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.lens import file as lens_file
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.llava_interp.schemas import KNOCKOUTS, RECORDS
 from vlmscope.store import files, tables
 

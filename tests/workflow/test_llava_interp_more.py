@@ -5,23 +5,20 @@ import json
 import pytest
 from checkout import Checkout
 
-from vlmscope.llava_interp import (
-    choices_tables,
-    pairs_tables,
-    rollout_tables,
-    several_tables,
-    spoken_tables,
-    tracing_tables,
-    tuned_tables,
-)
+from vlmscope.llava_interp.ablation import choices_tables, several_tables
+from vlmscope.llava_interp.attention import tables as attention_tables
+from vlmscope.llava_interp.knockout import spoken_tables
+from vlmscope.llava_interp.lens import tuned_tables
 from vlmscope.llava_interp.schemas import KNOCKOUTS
+from vlmscope.llava_interp.tracing import pairs_tables
+from vlmscope.llava_interp.tracing import tables as tracing_tables
 from vlmscope.store import files, tables
 
 HOME = "results/llava_interp/llava15"
 TABLES = {
     "tracing.csv": tracing_tables.TABLE,
     "several_objects.csv": several_tables.TABLE,
-    "attention.csv": rollout_tables.TABLE,
+    "attention.csv": attention_tables.TABLE,
     "lens_tuned.csv": tuned_tables.TABLE,
     "choices.csv": choices_tables.TABLE,
     "spoken.csv": spoken_tables.TABLE,

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlmscope.llava_interp import prompts, tokens
-from vlmscope.llava_interp.experiments import Bench
-from vlmscope.llava_interp.prompts import Asked
-from vlmscope.llava_interp.selection import Target
+from vlmscope.llava_interp.asking import prompts, tokens
+from vlmscope.llava_interp.asking.experiments import Bench
+from vlmscope.llava_interp.asking.prompts import Asked
+from vlmscope.llava_interp.asking.selection import Target
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import polars as pl
 
 from vlmscope import stats
 from vlmscope.atlas import neurons, states
-from vlmscope.llava_interp import knockout_tables, lens_tables
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.store import tables
 from vlmscope.xl_vlms import modules, vectors
 
@@ -58,7 +59,7 @@ class Found(NamedTuple):
 
 
 def of_lens(rates: pl.DataFrame) -> list[Found]:
-    """Share of an object's patches whose first token is its word (`llava_interp.lens_tables.RATE`)."""
+    """Share of an object's patches whose first token is its word (`llava_interp.lens.tables.RATE`)."""
     own = rates.filter(criterion="strict", topk=1).sort("layer")
     columns = own.select("layer", "rate_mean", "ci_low", "ci_high", "background_mean", "n_images")
     return [Found(*row) for row in columns.iter_rows()]
@@ -67,7 +68,7 @@ def of_lens(rates: pl.DataFrame) -> list[Found]:
 def of_blocked(sweep: pl.DataFrame, buffer: int) -> list[Found]:
     """Probability that the word loses when the last position may not look at the object, layer by layer.
 
-    sweep   `llava_interp.knockout_tables.SWEEP`
+    sweep   `llava_interp.knockout.tables.SWEEP`
     """
     end = f"_{buffer}" if buffer else ""
     single = sweep.filter(pl.col("sort") == "layer", pl.col("target") == "last").sort("layer_first")

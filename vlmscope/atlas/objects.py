@@ -20,10 +20,10 @@ from vlmscope.atlas.known import Known, Units
 from vlmscope.atlas.schemas import CONDITIONS
 from vlmscope.blocking import Block, blocked
 from vlmscope.capture import taps
-from vlmscope.llava_interp import geometry, prompts, tokens
-from vlmscope.llava_interp.experiments import Bench
-from vlmscope.llava_interp.prompts import Asked, Word
-from vlmscope.llava_interp.selection import Target
+from vlmscope.llava_interp.asking import geometry, prompts, tokens
+from vlmscope.llava_interp.asking.experiments import Bench
+from vlmscope.llava_interp.asking.prompts import Asked, Word
+from vlmscope.llava_interp.asking.selection import Target
 from vlmscope.models.load import Loaded
 
 SITES = ("resid_post", "mlp_hidden", "mlp_gate")

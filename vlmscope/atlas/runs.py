@@ -13,10 +13,11 @@ from vlmscope.atlas.known import Known
 from vlmscope.atlas.objects import Followed
 from vlmscope.atlas.shown import Shown
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import experiments, geometry, lens, prompts
-from vlmscope.llava_interp.experiments import Bench
-from vlmscope.llava_interp.prompts import Word
-from vlmscope.llava_interp.selection import Target
+from vlmscope.llava_interp.asking import experiments, geometry, prompts
+from vlmscope.llava_interp.asking.experiments import Bench
+from vlmscope.llava_interp.asking.prompts import Word
+from vlmscope.llava_interp.asking.selection import Target
+from vlmscope.llava_interp.lens import reading as lens_reading
 from vlmscope.models.load import Loaded
 from vlmscope.session import progress
 from vlmscope.store import tables
@@ -111,7 +112,7 @@ def _shown(bench: Bench, known: Known, one: Followed, wanted: Word, word: str) -
     states, latent = one.seen["resid_post", known.block][0, own], known.latents[word][0][0]
     units = known.neurons[word]
     mode = bench.told["objects"]["geometry"]
-    reading = lens.read(bench.loaded, one.asked, wanted.right, k=1)
+    reading = lens_reading.read(bench.loaded, one.asked, wanted.right, k=1)
     return Shown(
         sample=one.target.sample.sample,
         word=word,

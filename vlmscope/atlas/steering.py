@@ -30,9 +30,9 @@ from vlmscope.atlas import latents, states
 from vlmscope.atlas.cases import Case
 from vlmscope.atlas.known import Known, Units, others, taken
 from vlmscope.edits import Change, changed
-from vlmscope.llava_interp import prompts
-from vlmscope.llava_interp.experiments import Bench
-from vlmscope.llava_interp.prompts import Row
+from vlmscope.llava_interp.asking import prompts
+from vlmscope.llava_interp.asking.experiments import Bench
+from vlmscope.llava_interp.asking.prompts import Row
 from vlmscope.mm_neurons import columns, readings
 from vlmscope.mm_neurons.columns import Added
 from vlmscope.models.load import Loaded

@@ -33,7 +33,7 @@ def write(
 ) -> None:
     """A page per picture and `index.html`, which links to them by their names alone.
 
-    shown    contents of a page, bytes of the picture, its line of the overview: see `llava_interp.pages`
+    shown    contents of a page, bytes of the picture, its line of the overview: see `llava_interp.look.pages`
     pixels   longest side of the overview's pictures
     target   the folder
     """

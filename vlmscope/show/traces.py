@@ -16,7 +16,7 @@ from vlmscope.show.visual_tokens import Target
 def maps(gains: pl.DataFrame, pictures: Mapping[str, Image.Image], title: str, *targets: Target) -> None:
     """Pictures with their object, and the gain of every patch at every layer, one colour scale per picture.
 
-    gains      `tracing_tables.gains` of single patches
+    gains      `llava_interp.tracing.tables.gains` of single patches
     pictures   sample -> the square that the model sees
     """
     pyplot = style.use()

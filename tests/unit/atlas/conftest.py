@@ -11,8 +11,8 @@ from vlmscope.atlas.known import Known, Units
 from vlmscope.capture.batches import picture_of
 from vlmscope.config import default, plain
 from vlmscope.datasets import base
-from vlmscope.llava_interp import experiments, prompts, selection
-from vlmscope.llava_interp.selection import Filter
+from vlmscope.llava_interp.asking import experiments, prompts, selection
+from vlmscope.llava_interp.asking.selection import Filter
 from vlmscope.models.load import describe, load
 from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
 from vlmscope.store import files

@@ -9,7 +9,8 @@ from vlmscope.atlas import depth, directions, latents, states
 from vlmscope.atlas.directions import Draws
 from vlmscope.atlas.states import States
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import knockout_tables, lens_tables
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.multimodal_sae.coder.sae import Config, SparseCoder
 
 WIDTH, LATENTS = 12, 30

@@ -11,8 +11,9 @@ from conftest import WORDS
 from vlmscope.atlas import cases, edits, known, objects, runs, schemas, shown, steering
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import experiments, knockout, prompts
-from vlmscope.llava_interp.windows import Intervention, Window
+from vlmscope.llava_interp.asking import experiments, prompts
+from vlmscope.llava_interp.knockout import passes
+from vlmscope.llava_interp.knockout.windows import Intervention, Window
 from vlmscope.mm_neurons import columns, readings
 from vlmscope.mm_neurons.lists import Neurons
 
@@ -37,7 +38,7 @@ def test_every_condition_is_what_a_pass_of_its_own_gives(shipped, followed, sett
     window = Window("all", "window", 0, shipped.config.text_config.num_hidden_layers - 1)
     for tokens in (own, others):
         sources = {"object": [one.asked.first + place for place in tokens]}
-        logits = knockout.outcome(
+        logits = passes.outcome(
             shipped, one.asked, Intervention("object", "last", window), sources, {"last": one.places["last"]}
         )
         expected.append(prompts.told(shipped, logits, wanted)["right_log_prob"])

@@ -9,9 +9,9 @@ from PIL import Image
 from vlmscope import samples
 from vlmscope.datasets import coco_objects
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import selection
-from vlmscope.llava_interp.geometry import View
-from vlmscope.llava_interp.selection import Filter
+from vlmscope.llava_interp.asking import selection
+from vlmscope.llava_interp.asking.geometry import View
+from vlmscope.llava_interp.asking.selection import Filter
 
 SQUARE = [[12, 2, 22, 2, 22, 12, 12, 12]]
 CROWD = {"size": [30, 40], "counts": [100, 50, 1050]}

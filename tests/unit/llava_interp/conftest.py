@@ -6,8 +6,8 @@ import pytest
 
 from vlmscope import raw
 from vlmscope.datasets import base
-from vlmscope.llava_interp import prompts, selection
-from vlmscope.llava_interp.selection import Filter
+from vlmscope.llava_interp.asking import prompts, selection
+from vlmscope.llava_interp.asking.selection import Filter
 from vlmscope.models.load import describe, load
 from vlmscope.store import files
 

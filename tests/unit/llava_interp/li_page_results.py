@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from vlmscope.llava_interp import lens_file, lens_scores, views_file
+from vlmscope.llava_interp.lens import file as lens_file
+from vlmscope.llava_interp.lens import scores as lens_scores
+from vlmscope.llava_interp.look import views_file
 from vlmscope.llava_interp.schemas import HITS, KNOCKOUTS, RECORDS, SEGMENTATION
 from vlmscope.store import tables
 

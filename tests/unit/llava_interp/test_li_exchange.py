@@ -7,8 +7,11 @@ import pytest
 
 from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import ablate, ablation_tables, experiments, knockout_run, mean, prompts
+from vlmscope.llava_interp.ablation import run as ablation_run
+from vlmscope.llava_interp.ablation import tables as ablation_tables
+from vlmscope.llava_interp.asking import experiments, mean, prompts
 from vlmscope.llava_interp.exchange import imported, names, results
+from vlmscope.llava_interp.knockout import run as knockout_run
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables
 
@@ -42,8 +45,8 @@ def run(shipped, drawn, settings, tmp_path_factory):
     mean.write(*mean.vector(shipped, published=(), settings={"folder": "", "most": 8}, **files), target=vector)
     return {
         "samples": files["samples"],
-        "ablation": experiments.run(ablate.described, shipped, vector=vector, settings=settings, **files)[0],
-        "vqa": experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)[0],
+        "ablation": experiments.run(ablation_run.described, shipped, vector=vector, settings=settings, **files)[0],
+        "vqa": experiments.run(ablation_run.answered, shipped, vector=vector, settings=settings, **files)[0],
         "knockout": experiments.run(knockout_run.from_files, shipped, settings=settings, **files)[0],
     }
 

@@ -10,20 +10,15 @@ import torch
 from vlmscope.capture import attention
 from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import (
-    ablate,
-    ablation_tables,
-    experiments,
-    gradient,
-    knockout,
-    knockout_run,
-    knockout_tables,
-    lens_run,
-    lens_tables,
-    mean,
-    prompts,
-    windows,
-)
+from vlmscope.llava_interp.ablation import gradient
+from vlmscope.llava_interp.ablation import run as ablation_run
+from vlmscope.llava_interp.ablation import tables as ablation_tables
+from vlmscope.llava_interp.asking import experiments, mean, prompts
+from vlmscope.llava_interp.knockout import passes, windows
+from vlmscope.llava_interp.knockout import run as knockout_run
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.lens import run as lens_run
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables, torch_files
 
@@ -109,29 +104,29 @@ def test_a_shared_prefix_changes_no_outcome(shipped, chosen, asked, kind):
     grid, wanted = 8, knockout_run.interventions(3, [2])
     wanted = wanted[:: 3 if kind == "sdpa" else 9]
     one, target = asked[0], chosen[0]
-    sources, targets = knockout.keys(target.patches, one, grid, 0, target.image_id), knockout.queries(one, grid)
-    found = dict(knockout.outcomes(shipped, one, wanted, sources, targets, 16))
+    sources, targets = passes.keys(target.patches, one, grid, 0, target.image_id), passes.queries(one, grid)
+    found = dict(passes.outcomes(shipped, one, wanted, sources, targets, 16))
     assert set(found) == set(wanted)
     with attention.eager(shipped) if kind == "eager" else torch.inference_mode():
         for each in wanted:
-            whole = knockout.outcome(shipped, one, each, sources, targets)
+            whole = passes.outcome(shipped, one, each, sources, targets)
             torch.testing.assert_close(found[each], whole, atol=1e-4, rtol=1e-4)
 
 
 def test_random_keys_lie_beside_the_object_and_are_as_many(chosen, asked):
     for one, target in zip(asked, chosen, strict=False):
-        sources = knockout.keys(target.patches, one, 8, 0, target.image_id)
+        sources = passes.keys(target.patches, one, 8, 0, target.image_id)
         for object_, random in (("object", "random"), ("object_1", "random_1"), ("object_2", "random_2")):
             rest = one.visual - len(sources[object_])
             assert not set(sources[object_]) & set(sources[random])
             assert len(sources[random]) == min(len(sources[object_]), rest)
-        assert sources == knockout.keys(target.patches, one, 8, 0, target.image_id)
-        assert sources != knockout.keys(target.patches, one, 8, 1, target.image_id)
+        assert sources == passes.keys(target.patches, one, 8, 0, target.image_id)
+        assert sources != passes.keys(target.patches, one, 8, 1, target.image_id)
 
 
 def test_the_object_s_tokens_matter_and_as_many_others_do_not(shipped, files, settings, vector):
-    records, funnel = experiments.run(ablate.described, shipped, vector=vector, settings=settings, **files)
-    asked, _ = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)
+    records, funnel = experiments.run(ablation_run.described, shipped, vector=vector, settings=settings, **files)
+    asked, _ = experiments.run(ablation_run.answered, shipped, vector=vector, settings=settings, **files)
     assert funnel["pictures"] == 24 and funnel["with_object"] >= funnel["in_view"] >= 8
     found = ablation_tables.table(pl.concat([records, asked]), TOLD)
     own = found.filter(condition="object", buffer=1)
@@ -142,7 +137,7 @@ def test_the_object_s_tokens_matter_and_as_many_others_do_not(shipped, files, se
     drops = found.filter(setting="vqa")["correct_prob_drop"]
     assert drops.is_not_null().all() and found.filter(setting="polling")["correct_prob_drop"].is_null().all()
     # Draws depend on picture and condition alone.
-    again, _ = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **files)
+    again, _ = experiments.run(ablation_run.answered, shipped, vector=vector, settings=settings, **files)
     assert again.select("indices").equals(asked.select("indices"))
 
 
@@ -196,7 +191,7 @@ def test_pictures_without_a_question_are_passed_over(shipped, files, settings, v
     none = [replace(one, question="") for one in drawn[1]]
     tables.write(table(none), tmp_path / "s.parquet", SCHEMA)
     own = files | {"samples": str(tmp_path / "s.parquet")}
-    records, funnel = experiments.run(ablate.answered, shipped, vector=vector, settings=settings, **own)
+    records, funnel = experiments.run(ablation_run.answered, shipped, vector=vector, settings=settings, **own)
     blocked, _ = experiments.run(knockout_run.from_files, shipped, settings=settings, **own)
     assert len(records) == len(blocked) == funnel["with_question"] == 0
     assert ablation_tables.table(records, TOLD).is_empty() and knockout_tables.table(blocked, TOLD).is_empty()

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from vlmscope import stats
-from vlmscope.llava_interp import losses, rounded
+from vlmscope.llava_interp.tables import losses, rounded
 
 TOLD = {"bootstrap": 200, "seed": 3}
 

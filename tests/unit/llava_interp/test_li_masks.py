@@ -6,8 +6,8 @@ from PIL import Image
 
 from vlmscope.datasets.vqav2 import run_lengths
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import geometry
-from vlmscope.llava_interp.geometry import View
+from vlmscope.llava_interp.asking import geometry
+from vlmscope.llava_interp.asking.geometry import View
 from vlmscope.metrics import masks
 
 VIEW = View(336, 24)

@@ -13,7 +13,10 @@ from browser import browsed, needs_browser
 from li_page_results import FIRST, GRID, HOSTILE, LAYERS, PATCHES, POSITIONS, SAMPLES, TOLD, WORDS, K
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import lens_file, lens_scores, page_arrays, pages, views_file
+from vlmscope.llava_interp.lens import file as lens_file
+from vlmscope.llava_interp.lens import scores as lens_scores
+from vlmscope.llava_interp.look import arrays as look_arrays
+from vlmscope.llava_interp.look import pages, views_file
 from vlmscope.show import patch_pages
 from vlmscope.show.pages import visible
 
@@ -72,7 +75,7 @@ def test_a_page_holds_the_very_numbers_of_the_file(results, folder):
 
 @pytest.mark.parametrize(("most", "size"), [(65535, 2), (65536, 4), (151_000, 4)])
 def test_numbers_take_two_bytes_where_they_can(most, size):
-    packed = page_arrays.array(np.array([0, most], np.uint32))
+    packed = look_arrays.array(np.array([0, most], np.uint32))
     assert packed["bytes"] == size
     np.testing.assert_array_equal(decoded(packed), [0, most])
 
@@ -172,7 +175,7 @@ def test_a_page_of_a_model_of_seven_billion_parameters_stays_small(tmp_path):
             li_page_results.random_views(
                 more, "a", layers=33, positions=593, k=1, grid=24, words=words, first=5, queries=8, heads=2, start=2000
             )
-            data = page_arrays.packed(file["a"], more["a"])
+            data = look_arrays.packed(file["a"], more["a"])
         picture = file["a"]["picture"][()].tobytes()
     about = {
         "sample": "a",

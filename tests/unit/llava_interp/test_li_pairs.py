@@ -10,18 +10,11 @@ import torch
 
 from vlmscope import lens, stats
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import (
-    choices_tables,
-    detector,
-    detector_tables,
-    experiments,
-    layers_tables,
-    pairs,
-    pairs_tables,
-    prompts,
-    tuned,
-)
-from vlmscope.llava_interp.pairs import Box
+from vlmscope.llava_interp.ablation import choices_tables, layers_tables
+from vlmscope.llava_interp.asking import experiments, prompts
+from vlmscope.llava_interp.lens import detector, detector_tables, tuned
+from vlmscope.llava_interp.tracing import pairs, pairs_tables
+from vlmscope.llava_interp.tracing.pairs import Box
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.show import without
 from vlmscope.store import tables

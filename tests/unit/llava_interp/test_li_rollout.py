@@ -9,7 +9,11 @@ from scipy import stats as scipy_stats
 from vlmscope import sweep
 from vlmscope.capture import attention
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import experiments, knockout_run, prompts, rollout, rollout_run, rollout_tables
+from vlmscope.llava_interp.asking import experiments, prompts
+from vlmscope.llava_interp.attention import rollout
+from vlmscope.llava_interp.attention import run as attention_run
+from vlmscope.llava_interp.attention import tables as attention_tables
+from vlmscope.llava_interp.knockout import run as knockout_run
 from vlmscope.llava_interp.schemas import KNOCKOUTS
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables
@@ -75,7 +79,7 @@ def test_attention_is_the_mean_of_the_model_s_heads(shipped, drawn, chosen, sett
 def test_rank_correlations_are_scipy_s(n):
     values = np.random.default_rng(n)
     first, second = values.integers(0, 6, n).astype(float), values.normal(size=n)
-    found = rollout_tables.spearman(first, second)
+    found = attention_tables.spearman(first, second)
     r = scipy_stats.spearmanr(first, second).statistic
     assert found["rank_correlation"] == pytest.approx(r) and found["n"] == n
     width = np.arctanh(found["rank_high"]) - np.arctanh(found["rank_low"])
@@ -84,9 +88,9 @@ def test_rank_correlations_are_scipy_s(n):
 
 def test_too_few_rows_or_no_spread_have_no_correlation():
     none = {"rank_correlation": None, "rank_low": None, "rank_high": None}
-    assert rollout_tables.spearman(np.arange(3.0), np.arange(3.0)) == {"n": 3} | none
-    assert rollout_tables.spearman(np.ones(9), np.arange(9.0)) == {"n": 9} | none
-    perfect = rollout_tables.spearman(np.arange(9.0), np.arange(9.0))
+    assert attention_tables.spearman(np.arange(3.0), np.arange(3.0)) == {"n": 3} | none
+    assert attention_tables.spearman(np.ones(9), np.arange(9.0)) == {"n": 9} | none
+    perfect = attention_tables.spearman(np.arange(9.0), np.arange(9.0))
     assert perfect["rank_correlation"] == pytest.approx(1) and perfect["rank_low"] is None
 
 
@@ -111,8 +115,8 @@ def test_the_table_follows_its_definitions():
         masses += [named | place | {"source": s, "mass": m} for s, m in (("object_1", own), ("random_1", random))]
         # The last picture's untouched answer is wrong: it plays no role.
         records += [blocked(sample, "", -1.0, 3 if sample == "e" else 7), blocked(sample, "object_1", -1.0 - drop)]
-    found = rollout_tables.table(
-        pl.DataFrame(masses, schema=rollout_tables.MASSES), pl.DataFrame(records, schema=KNOCKOUTS), TOLD
+    found = attention_tables.table(
+        pl.DataFrame(masses, schema=attention_tables.MASSES), pl.DataFrame(records, schema=KNOCKOUTS), TOLD
     )
     row = found.row(0, named=True)
     assert (row["n_images"], row["n"], row["mean_keys"]) == (4, 4, 4)
@@ -120,7 +124,7 @@ def test_the_table_follows_its_definitions():
     # Ranks 1 2 3 4 against 1 2 4 3.
     assert row["knockout_drop"] == pytest.approx(2.5) and row["rank_correlation"] == pytest.approx(0.8)
     assert found["over"].to_list() == ["images", "windows"] and found["n"][1] == 1
-    none = rollout_tables.table(pl.DataFrame(schema=rollout_tables.MASSES), pl.DataFrame(schema=KNOCKOUTS), TOLD)
+    none = attention_tables.table(pl.DataFrame(schema=attention_tables.MASSES), pl.DataFrame(schema=KNOCKOUTS), TOLD)
     assert none.is_empty()
 
 
@@ -128,10 +132,10 @@ def test_the_last_token_looks_at_the_object(shipped, drawn, settings, tmp_path):
     folder, samples = drawn
     tables.write(table(samples), tmp_path / "samples.parquet", SCHEMA)
     files = {"raw": str(folder / "raw.json"), "samples": str(tmp_path / "samples.parquet"), "settings": settings}
-    masses, funnel = experiments.run(rollout_run.from_files, shipped, batch=1, **files)
+    masses, funnel = experiments.run(attention_run.from_files, shipped, batch=1, **files)
     knockout, _ = experiments.run(knockout_run.from_files, shipped, batch=32, **files)
     assert funnel["with_question"] == 8 >= masses["sample"].n_unique() >= 6
-    found = rollout_tables.table(masses, knockout, TOLD)
+    found = attention_tables.table(masses, knockout, TOLD)
     every = found.filter(window="all")
     assert every["method"].to_list() == ["direct", "rollout", "flow"]
     # Twenty tokens let nearly everything through: flow does not always tell the object from as many others.

@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import experiments, geometry, mean, several, several_tables
-from vlmscope.llava_interp.geometry import View
-from vlmscope.llava_interp.selection import Filter, Target
-from vlmscope.llava_interp.several import Pair
+from vlmscope.llava_interp.ablation import several, several_tables
+from vlmscope.llava_interp.ablation.several import Pair
+from vlmscope.llava_interp.asking import experiments, geometry, mean
+from vlmscope.llava_interp.asking.geometry import View
+from vlmscope.llava_interp.asking.selection import Filter, Target
 from vlmscope.samples import SCHEMA, Sample, table
 from vlmscope.store import tables
 

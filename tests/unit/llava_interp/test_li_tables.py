@@ -4,7 +4,10 @@ import math
 
 import pytest
 
-from vlmscope.llava_interp import ablation_tables, knockout_tables, lens_scores, lens_tables
+from vlmscope.llava_interp.ablation import tables as ablation_tables
+from vlmscope.llava_interp.knockout import tables as knockout_tables
+from vlmscope.llava_interp.lens import scores as lens_scores
+from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.llava_interp.schemas import HITS, KNOCKOUTS, RECORDS
 
 TOLD = {"answers": "strict", "synonyms": {}, "geometry": "official", "bootstrap": 50, "seed": 0, "family": "llava"}

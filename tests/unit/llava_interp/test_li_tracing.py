@@ -7,17 +7,13 @@ import torch
 
 from vlmscope import sweep
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import (
-    experiments,
-    knockout,
-    mean,
-    prompts,
-    tracing,
-    tracing_pictures,
-    tracing_run,
-    tracing_tables,
-)
-from vlmscope.llava_interp.tracing import Repair
+from vlmscope.llava_interp.asking import experiments, mean, prompts
+from vlmscope.llava_interp.knockout import passes
+from vlmscope.llava_interp.tracing import pictures as tracing_pictures
+from vlmscope.llava_interp.tracing import repair
+from vlmscope.llava_interp.tracing import run as tracing_run
+from vlmscope.llava_interp.tracing import tables as tracing_tables
+from vlmscope.llava_interp.tracing.repair import Repair
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.show import traces
 from vlmscope.store import tables
@@ -68,22 +64,22 @@ def test_a_repair_is_what_a_whole_pass_gives(shipped, asked):
     clean = [states[0] for states in out.hidden_states]
     wanted = [Repair(layer, (int(generator.integers(64)),)) for layer in (0, 1, 2) for _ in range(3)]
     wanted += [Repair(layer, (40, 3, 17)) for layer in (0, 1, 2)]
-    found = dict(tracing.restored(shipped, asked, lost, value, wanted, 5))
+    found = dict(repair.restored(shipped, asked, lost, value, wanted, 5))
     assert set(found) == set(wanted)
     for one, logits in found.items():
         torch.testing.assert_close(logits, whole(shipped, asked, corrupted, one, clean), atol=1e-4, rtol=1e-4)
     # All of them at the entrance: the untouched prompt.
     every = Repair(0, tuple(range(asked.visual)))
-    again = dict(tracing.restored(shipped, asked, lost, value, [every], 1))[every]
+    again = dict(repair.restored(shipped, asked, lost, value, [every], 1))[every]
     torch.testing.assert_close(again, out.logits[0, -1].float(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_prompt_behind_its_own_cache_answers_as_ever(shipped, asked):
     with torch.inference_mode():
-        cache = knockout.read(shipped, asked)
+        cache = passes.read(shipped, asked)
         for first in (0, asked.first, asked.end, len(asked.ids) - 1):
             embeds = asked.embeds[first:].expand(2, -1, -1)
-            found = knockout.behind(shipped, asked, cache, first, embeds)
+            found = passes.behind(shipped, asked, cache, first, embeds)
             plain = prompts.next_logits(shipped, [(asked, ())], None, 1)
             torch.testing.assert_close(found.float(), plain.expand(2, -1), atol=1e-4, rtol=1e-4)
 
@@ -93,7 +89,7 @@ def test_a_prompt_behind_its_own_cache_answers_as_ever(shipped, asked):
     [(3, 8, [0, 1, 2]), (32, 3, [0, 16, 31]), (32, 1, [0]), (1, 4, [0]), (32, 8, [0, 4, 9, 13, 18, 22, 27, 31])],
 )
 def test_layers_are_spread_to_the_last_but_one(depth, most, expected):
-    assert tracing.layers(depth, most) == expected
+    assert repair.layers(depth, most) == expected
 
 
 @pytest.mark.parametrize("corrupted", ["whole", "object"])

@@ -11,8 +11,9 @@ from sklearn.linear_model import LinearRegression, Ridge
 from vlmscope import lens, sweep
 from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import prompts, tuned, tuned_run, tuned_tables
-from vlmscope.llava_interp.tuned import Maps, Running
+from vlmscope.llava_interp.asking import prompts
+from vlmscope.llava_interp.lens import tuned, tuned_run, tuned_tables
+from vlmscope.llava_interp.lens.tuned import Maps, Running
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables, tensors
 

@@ -9,8 +9,11 @@ import torch
 from vlmscope import lens, sweep
 from vlmscope.config import default, plain
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import lens_run, prompts, tuned, views, views_file, views_run
-from vlmscope.llava_interp.tuned import Maps
+from vlmscope.llava_interp.asking import prompts
+from vlmscope.llava_interp.lens import run as lens_run
+from vlmscope.llava_interp.lens import tuned
+from vlmscope.llava_interp.lens.tuned import Maps
+from vlmscope.llava_interp.look import views, views_file, views_run
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables, tensors
 

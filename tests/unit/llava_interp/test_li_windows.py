@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlmscope.llava_interp import windows
+from vlmscope.llava_interp.knockout import windows
 from vlmscope.show import visual_tokens
 
 PUBLISHED = {

@@ -10,26 +10,15 @@ import torch
 from vlmscope import sweep
 from vlmscope.blocking import Block, blocked
 from vlmscope.config import default, plain
-from vlmscope.llava_interp import (
-    choices,
-    choices_tables,
-    experiments,
-    geometry,
-    knockout,
-    layers,
-    layers_tables,
-    lens,
-    losses,
-    mean,
-    prompts,
-    spoken,
-    spoken_tables,
-    tracing,
-    windows,
-)
+from vlmscope.llava_interp.ablation import choices, choices_tables, layers, layers_tables
+from vlmscope.llava_interp.asking import experiments, geometry, mean, prompts
+from vlmscope.llava_interp.knockout import passes, spoken, spoken_tables, windows
+from vlmscope.llava_interp.knockout.windows import Intervention, Window
+from vlmscope.llava_interp.lens import reading
 from vlmscope.llava_interp.schemas import ANSWER
-from vlmscope.llava_interp.tracing import Repair
-from vlmscope.llava_interp.windows import Intervention, Window
+from vlmscope.llava_interp.tables import losses
+from vlmscope.llava_interp.tracing import repair
+from vlmscope.llava_interp.tracing.repair import Repair
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables
 
@@ -107,7 +96,7 @@ def test_texts_have_no_probability_and_changed_ones_are_counted():
 
 def test_rules_rank_tokens_by_what_they_say(shipped, asked, chosen):
     word = prompts.word(shipped.processor.tokenizer, chosen[0].name)
-    read = lens.read(shipped, asked, word.right, k=1)
+    read = reading.read(shipped, asked, word.right, k=1)
     found = choices.scores(shipped, asked, read)
     assert set(found) == {"attention", "rollout", "norm", "norm_tower", "lens"}
     assert all(one.shape == (64,) and (one >= 0).all() for one in found.values())
@@ -145,7 +134,7 @@ def test_states_at_a_layer_are_replaced_as_by_a_hook(shipped, asked):
     vector = 3 * torch.randn(asked.embeds.shape[1], generator=generator)
     states = {layer: vector.expand(len(asked.ids), -1) for layer in (0, 2)}
     wanted = [Repair(0, (3, 9)), Repair(2, (3, 9)), Repair(2, (60,))]
-    found = dict(tracing.patched(shipped, asked, states, wanted, 2))
+    found = dict(repair.patched(shipped, asked, states, wanted, 2))
     for one in wanted:
         places = [asked.first + token for token in one.tokens]
 
@@ -192,8 +181,8 @@ def test_means_are_those_of_all_visual_states(shipped, drawn, files, settings):
 
 
 def test_what_is_written_is_what_steps_without_a_cache_give(shipped, asked, chosen):
-    sources = knockout.keys(chosen[0].patches, asked, 8, 0, 1)
-    targets = knockout.queries(asked, 8)
+    sources = passes.keys(chosen[0].patches, asked, 8, 0, 1)
+    targets = passes.queries(asked, 8)
     wanted = [Intervention("object_1", "last", ALL), Intervention("random_1", "question_and_last", ALL)]
     texts = spoken.written(shipped, asked, wanted, sources, targets, 5)
     for one, text in zip(wanted, texts, strict=True):
@@ -229,22 +218,22 @@ def test_descriptions_lose_the_object_when_nothing_may_look_at_it(shipped, files
 
 
 def test_ways_beside_the_object_leave_its_own_tokens_alone(shipped, asked, chosen):
-    sources, targets = knockout.keys(chosen[0].patches, asked, 8, 0, 1), knockout.queries(asked, 8)
+    sources, targets = passes.keys(chosen[0].patches, asked, 8, 0, 1), passes.queries(asked, 8)
     last = len(asked.ids) - 1
     own = {asked.first + one for one in geometry.grown(chosen[0].patches, 1, 8)}
     rest = set(range(asked.first, asked.end)) - own
     ways = {
-        target: knockout.block(Intervention("object_1", target, ALL), sources, targets) for _, target in windows.PATHS
+        target: passes.block(Intervention("object_1", target, ALL), sources, targets) for _, target in windows.PATHS
     }
     assert set(ways["beside"].queries) == rest and set(ways["beside_and_last"].queries) == rest | {last}
     assert set(ways["beside_and_question"].queries) == rest | set(range(asked.end, last))
     assert set(ways["beside"].keys) == own
-    question = knockout.block(Intervention("question", "last", ALL), sources, targets)
+    question = passes.block(Intervention("question", "last", ALL), sources, targets)
     assert list(question.keys) == list(range(asked.end, last)) and list(question.queries) == [last]
 
 
 def test_with_every_way_blocked_nothing_of_the_object_is_left(shipped, drawn, asked, chosen):
-    sources, targets = knockout.keys(chosen[0].patches, asked, 8, 0, 1), knockout.queries(asked, 8)
+    sources, targets = passes.keys(chosen[0].patches, asked, 8, 0, 1), passes.queries(asked, 8)
     targets["everything"] = sorted({*targets["beside_and_question"], *targets["beside_and_last"]})
     block = Block(sorted(set(targets["everything"]) - set(sources["object_1"])), sources["object_1"], range(3))
     mask = torch.ones(1, len(asked.ids), dtype=torch.long)

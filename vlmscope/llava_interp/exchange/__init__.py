@@ -1,0 +1,1 @@
+"""Released files of results: written in their form, and read as records."""

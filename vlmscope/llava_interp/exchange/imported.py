@@ -14,11 +14,11 @@ from typing import Any
 import polars as pl
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.llava_interp import prompts, selection
-from vlmscope.llava_interp.answers import MARKS
+from vlmscope.llava_interp.asking import prompts, selection
+from vlmscope.llava_interp.asking.answers import MARKS
+from vlmscope.llava_interp.asking.selection import Filter
 from vlmscope.llava_interp.exchange import names
 from vlmscope.llava_interp.schemas import KNOCKOUTS, RECORDS
-from vlmscope.llava_interp.selection import Filter
 from vlmscope.models import written
 from vlmscope.models.load import Loaded
 from vlmscope.samples import read

@@ -2,8 +2,8 @@
 
 import re
 
-from vlmscope.llava_interp import windows
-from vlmscope.llava_interp.windows import Window
+from vlmscope.llava_interp.knockout import windows
+from vlmscope.llava_interp.knockout.windows import Window
 
 # Condition and size as in records.
 Condition = tuple[str, int | None]

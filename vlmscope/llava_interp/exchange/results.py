@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from vlmscope.llava_interp import answers, windows
+from vlmscope.llava_interp.asking import answers
 from vlmscope.llava_interp.exchange import names
+from vlmscope.llava_interp.knockout import windows
 
 Row = Mapping[str, Any]
 Tree = dict[str, Any]

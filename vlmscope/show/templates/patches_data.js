@@ -58,7 +58,7 @@ const perPatch = (value) => Array.from({ length: patches }, (_, patch) => value(
 const classMap = (layer) => perPatch((position) => share[place(layer, position)] / STEPS);
 const wordMap = (layer, found) => perPatch((position) => likeliest(layer, position, found));
 
-// A map against the object, as vlmscope/llava_interp/lens_scores.py has it.
+// A map against the object, as vlmscope/llava_interp/lens/scores.py has it.
 function overlap(scores, bar) {
   const most = Math.max(...scores), above = scores.map((one) => most > 0 && one >= bar * most);
   let both = 0, either = 0, hits = 0, sum = 0;

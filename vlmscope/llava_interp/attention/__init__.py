@@ -1,0 +1,1 @@
+"""What the last token pays to an object, directly and through other positions."""

@@ -1,0 +1,1 @@
+"""Attention blocked in windows of layers, for one token and for whole descriptions."""

@@ -1,0 +1,1 @@
+"""States given back to a model that lost the picture, or put into a picture with another object."""
