@@ -16,7 +16,7 @@ from vlmscope.store import files, tables
 HERE = Path(__file__).parent / "llava_interp"
 RELEASED = HERE / "knockout_official.json"
 ASKING = {"prompt": "<image>\n{question}", "prompts": {}, "describe": "Describe this image."}
-OBJECTS = {"most": 3, "least_area": 1000, "most_area": 2000}
+OBJECTS = {"most": 3, "least_area": 1000, "most_area": 2000, "area": "whole"}
 TOLD = {"answers": "official", "geometry": "official", "bootstrap": 50, "seed": 1, "family": "llava_phi"}
 
 

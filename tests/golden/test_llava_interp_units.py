@@ -18,7 +18,7 @@ START = 5
 @pytest.mark.parametrize("case", UNITS["filter"], ids=range(len(UNITS["filter"])))
 def test_objects_are_chosen_as_released(case):
     objects = [{"class": str(one["category_id"]), **one} for one in case["anns"]]
-    chosen = choose(objects, Filter(3, 1000, 2000))
+    chosen = choose(objects, Filter(3, 1000, 2000), (640, 480))
     assert (chosen is not None) == case["kept"]
     assert (chosen and chosen["id"]) == case["chosen_id"]
 

@@ -1,6 +1,7 @@
 """Two objects of a picture, one taken away: which pairs count, and whether the other one survives."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from vlmscope.config import default, plain
 from vlmscope.llava_interp.ablation import several, several_tables
 from vlmscope.llava_interp.ablation.several import Pair
-from vlmscope.llava_interp.asking import experiments, geometry, mean
+from vlmscope.llava_interp.asking import experiments, geometry, mean, selection
 from vlmscope.llava_interp.asking.geometry import View
 from vlmscope.llava_interp.asking.selection import Filter, Target
 from vlmscope.samples import SCHEMA, Sample, table
@@ -37,6 +38,19 @@ def test_objects_count_that_are_alone_of_their_class_and_of_fitting_size():
     found = several.fitting(one, LIMITS, VIEW, "aligned")
     assert [(each.name, each.ann_id, each.image_id) for each in found] == [("cat", 0, 5), ("cup", 2, 5)]
     assert found[0].patches == (0,) and several.fitting(one, Filter(2, 50, 1000), VIEW, "aligned") == []
+
+
+@pytest.mark.parametrize(("x", "share"), [(0, 0.0), (15, 0.5), (40, 1.0), (95, 0.5), (110, 0.0)])
+def test_the_area_may_be_that_of_what_is_seen(x, share):
+    # The central square goes from 20 to 100.
+    one = replace(sample(("cat", x, 100, False)), width=120)
+    objects = json.loads(one.answer)["objects"]
+    assert geometry.visible(objects[0]["segmentation"], (120, 80)) == pytest.approx(share)
+    for most, fits in ((51, 0 < share <= 0.5), (101, share > 0)):
+        limits = Filter(4, 40, most, "visible")
+        assert (selection.choose(objects, limits, (120, 80)) is not None) == fits
+        assert bool(several.fitting(one, limits, VIEW, "aligned")) == fits
+    assert selection.choose(objects, replace(limits, area="whole"), (120, 80)) is not None
 
 
 def target(name, *patches):

@@ -27,15 +27,15 @@ class Pair:
 
 def fitting(sample: Sample, told: Filter, view: View, mode: Mode) -> list[Target]:
     """All objects of a picture that count: alone of their class, of fitting size, no crowd, in view."""
-    answer = json.loads(sample.answer)
+    answer, size = json.loads(sample.answer), (sample.width, sample.height)
     objects = answer["objects"]
     if len(objects) > told.most:
         return []
     counts, found = Counter(one["class"] for one in objects), []
     for one in objects:
-        if counts[one["class"]] > 1 or not told.least_area < one["area"] < told.most_area or one.get("crowd", False):
+        if counts[one["class"]] > 1 or not told.fits(one, size):
             continue
-        if touched := geometry.patches(one, (sample.width, sample.height), view, mode):
+        if touched := geometry.patches(one, size, view, mode):
             names = {"image_id": answer["image_id"], "ann_id": one["id"], "name": one["class"]}
             found.append(Target(sample, **names, area=float(one["area"]), patches=tuple(touched)))
     return found

@@ -36,6 +36,12 @@ def patches(annotation: Mapping[str, Any], size: tuple[int, int], view: View, mo
     return (official if mode == "official" else aligned)(annotation, size, view) or None
 
 
+def visible(segmentation: Any, size: tuple[int, int]) -> float:
+    """Share of an object's pixels that lies in the central square of a picture (W, H); 0 where it has no pixel."""
+    whole, side = masks.mask(segmentation, *size), min(size)
+    return float(_square(whole, *_offsets(size, side), side).sum() / max(1, whole.sum()))
+
+
 # ---- as released --------------------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ def objects(samples: str, told: Mapping[str, Any]) -> dict[str, Row]:
     limits, found = Filter.of(told), {}
     for one in read(samples):
         answer = json.loads(one.answer)
-        chosen = selection.choose(answer["objects"], limits)
+        chosen = selection.choose(answer["objects"], limits, (one.width, one.height))
         if chosen is not None:
             named = {"sample": one.sample, "image_id": answer["image_id"], "ann_id": chosen["id"]}
             found[str(answer["image_id"])] = named | {"class": chosen["class"]}

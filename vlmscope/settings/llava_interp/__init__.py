@@ -29,6 +29,9 @@ class Objects(Section):
     most: int = Field(3, ge=1, description="most objects in a picture")
     least_area: float = Field(0, ge=0, description="square pixels that the object must exceed")
     most_area: float = Field(4096, gt=0, description="square pixels that it must stay below")
+    area: Literal["whole", "visible"] = Field(
+        "whole", description="of the whole object, as released, or of what the model sees of it"
+    )
     geometry: Literal["aligned", "official"] = Field(
         "aligned",
         description="which patches an object covers; aligned: by what the image processor does; official: as released",
