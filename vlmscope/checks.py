@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from vlmscope.atlas import plan
 from vlmscope.config import Config
 from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons import needs
@@ -52,15 +53,9 @@ def _check_sets(config: Config) -> None:
 
 
 def _check_atlas(config: Config) -> None:
-    """Every model that all five systems are to run on is one that mmneuron defines."""
+    """Every model that all five systems are to run on is one that each of them can look at."""
     for name in config.run.atlas:
-        if config.models[name].family not in modules.MODULES:
-            known = [key for key, one in config.models.items() if one.family in modules.MODULES]
-            raise VlmscopeError(
-                f"The atlas needs domain neurons of '{name}', which mmneuron does not define.",
-                where=f"run.atlas; models.{name}.family: {config.models[name].family}",
-                instead="one of: " + ", ".join(known),
-            )
+        plan.check(config, name, "run.atlas")
 
 
 def _check_means(config: Config) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vlmscope.atlas import plan
 from vlmscope.config import Config, Run
 from vlmscope.errors import VlmscopeError
 from vlmscope.mmneuron import modules
@@ -122,6 +123,8 @@ def check(targets: Iterable[str], config: Config) -> None:
                     instead=f"one of: {', '.join(known[kind])}",
                 )
         _check_neurons(target, config)
+        if found := re.fullmatch(r"results/atlas/([^/]+)/.*", target):
+            plan.check(config, found[1], f"the target {target}")
 
 
 def _names_in(target: str) -> dict[str, str]:

@@ -34,6 +34,8 @@ ACTIVATIONS = {
 }
 # The same classes behind another template.
 ACTIVATIONS["llava_next_llama3"] = ACTIVATIONS["llava_next"]
+# Phi-3 splits one product into gate and up; only the gate passes its activation function.
+ACTIVATIONS["llava_phi"] = {**ACTIVATIONS["llava"], "lang": ("model.language_model.layers", "mlp.activation_fn")}
 
 
 @pytest.fixture(scope="module", params=sorted(modules.MODULES))

@@ -281,9 +281,9 @@ def test_a_capture_without_what_mm_neurons_reads_is_told_what_it_lacks():
     checks.check_plan(changed(captures__captions__take=takes, mm_neurons__rank__activations=["act_fn"]))
 
 
-def test_a_model_without_domain_neurons_has_no_atlas():
+def test_a_model_that_one_system_cannot_look_at_has_no_atlas():
     checks.check_plan(changed(run__atlas=[]))
-    with pytest.raises(VlmscopeError, match="domain neurons of 'molmo'") as caught:
+    with pytest.raises(VlmscopeError, match="no atlas of 'molmo'") as caught:
         checks.check_plan(changed(run__atlas=["llava15", "molmo"]))
     assert caught.value.where.startswith("run.atlas") and "llava15" in caught.value.instead
 

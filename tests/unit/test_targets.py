@@ -89,7 +89,7 @@ def test_neurons_of_a_family_without_modules_are_not_defined(file):
     with pytest.raises(VlmscopeError, match="'idefics2', which mmneuron does not define") as caught:
         targets.check([f"results/mmneuron/idefics2/{file}"], config.default())
     assert caught.value.where == "models.idefics2.family: idefics2"
-    wanted = "a model of one of the families llava, llava_next, llava_next_llama3, instructblip: llava, blip, "
+    wanted = "a model of one of the families llava, llava_next, llava_next_llama3, llava_phi, instructblip: llava, "
     assert caught.value.instead.startswith(wanted)
 
 

@@ -1,4 +1,4 @@
-"""Where the five systems keep what the atlas reads: input functions of the rules."""
+"""Of which models there is an atlas, and where the five systems keep what it reads: input functions of the rules."""
 
 import json
 from typing import Any
@@ -7,6 +7,23 @@ from vlmscope.errors import VlmscopeError
 
 # The engine's wildcards; only attribute access is used.
 Wildcards = Any
+# Families that see a picture as one square of patches (llava_interp) and whose neurons mmneuron defines.
+FAMILIES = ("llava", "llava_phi")
+
+
+def check(config: Any, model: str, where: str) -> None:
+    """Stop where one of the five systems cannot look at a model, before the others have run.
+
+    where   what names the model
+    """
+    family = config.models[model].family
+    if family not in FAMILIES:
+        raise VlmscopeError(
+            f"There is no atlas of '{model}': its family {family} does not show a picture to the decoder as one square "
+            "of patches, in which objects can be followed, or mmneuron does not define its neurons.",
+            where=f"{where}; models.{model}.family: {family}",
+            instead="one of: " + ", ".join(key for key, one in config.models.items() if one.family in FAMILIES),
+        )
 
 
 class Plan:

@@ -7,6 +7,7 @@ MODULES: dict[str, dict[str, str]] = {
     "llava": _LLAVA,
     "llava_next": _LLAVA,
     "llava_next_llama3": _LLAVA,
+    "llava_phi": _LLAVA,
     "instructblip": {
         "lang": "mlp_gate",
         "encoder": "vision_gate",

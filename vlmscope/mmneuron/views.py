@@ -43,12 +43,12 @@ def views(family: str, config: Any, stream: str, size: Size) -> list[View]:
         return _tiled(config, stream, size)
     if family == "instructblip":
         return _single(config, stream)
-    if family == "llava":
+    if family in ("llava", "llava_phi"):
         return [View((stream == "vision") + _square(config), _middle(size))]
     raise VlmscopeError(
         f"It is not known how the family '{family}' cuts pictures.",
         where="mmneuron.examples",
-        instead="a model of one of: llava, llava_next, llava_next_llama3, instructblip",
+        instead="a model of one of: llava, llava_phi, llava_next, llava_next_llama3, instructblip",
     )
 
 

@@ -230,6 +230,7 @@ DEFAULT: dict[str, Any] = {
         "llava": _LLAVA,
         "llava_next": _LLAVA,
         "llava_next_llama3": _LLAVA,
+        "llava_phi": _LLAVA,
         "instructblip": [
             {"name": "none", "label": "None", "modules": []},
             {"name": "lang", "label": "LLM", "modules": ["lang"]},
