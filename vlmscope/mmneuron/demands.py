@@ -14,6 +14,7 @@ Wildcards = Any
 PASS = {"llava_next": 42.0, "instructblip": 1.8}
 # TF per sample to read all positions of all layers through the head; InstructBLIP has 92 positions, LLaVA-NeXT 2,900.
 HEAD = {"llava_next": 25.0, "instructblip": 25.0 * 92 / 2900}
+# As many as `vlmscope.lens.CHANNELS`, which brings torch along; rules are read without it.
 CHANNELS = 4
 # TF per second. In 32 bit an A100 does a sixteenth.
 SPEED = {"float16": 156.0, "bfloat16": 156.0, "float32": 9.75}

@@ -15,6 +15,7 @@ from vlmscope.xl_vlms import safety
 from vlmscope.xl_vlms.learned_vectors import ANSWERS
 
 GUARD = {"method": pl.String, "sample": pl.String, "probability": pl.Float64}
+# Where the thresholds begin over which a rate is averaged.
 THRESHOLDS = (0.5, 0.7, 0.9)
 # Shares of responses; those that nothing judges are empty. n_experts: legal, financial and health requests.
 TABLE = {

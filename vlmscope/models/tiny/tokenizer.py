@@ -14,6 +14,7 @@ from vlmscope.world.scene import DOMAINS
 
 # A word with the space before it; one token per digit, the space on the first one.
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
+# Scenes that neither train a model, from 0 on, nor measure one, from 2,000,000 on.
 _CORPUS_SEED, _CORPUS_SCENES = 900_000, 2_000
 
 
