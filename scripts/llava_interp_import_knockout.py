@@ -2,13 +2,7 @@
 
 from vlmscope.llava_interp.exchange import imported
 from vlmscope.llava_interp.schemas import KNOCKOUTS
-from vlmscope.session import logged, settings
-from vlmscope.store import files, tables
+from vlmscope.session import logged
 
 with logged(snakemake.log[0]):
-    told = settings(snakemake.params.settings)
-    known = imported.objects(snakemake.input.samples, told["objects"])
-    model = imported.speech(snakemake.input.model, told["asking"])
-    found = imported.knockout(snakemake.input.file, known, model)
-    tables.write(found, snakemake.output.records, KNOCKOUTS)
-    files.write_json({"imported": found["sample"].n_unique()}, snakemake.output.funnel)
+    imported.write(imported.knockout, KNOCKOUTS, snakemake)

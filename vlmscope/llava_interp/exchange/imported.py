@@ -6,7 +6,7 @@ probability of a class as that of its first piece, and a token by its text (-1 w
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,12 @@ from vlmscope.llava_interp.schemas import KNOCKOUTS, RECORDS
 from vlmscope.models import written
 from vlmscope.models.load import Loaded
 from vlmscope.samples import read
-from vlmscope.store import files
+from vlmscope.session import settings
+from vlmscope.store import files, tables
 
 Row = dict[str, Any]
+# What the engine hands a script; only attribute access is used.
+Job = Any
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Speech:
     tokenizer: Any
     depth: int
     first: int
+
+
+# One of `knockout`, `vqa`, `ablation`.
+Kind = Callable[[str, Mapping[str, Row], Speech], pl.DataFrame]
 
 
 def speech(manifest: str, asking: Mapping[str, Any]) -> Speech:
@@ -60,6 +67,19 @@ def objects(samples: str, told: Mapping[str, Any]) -> dict[str, Row]:
             named = {"sample": one.sample, "image_id": answer["image_id"], "ann_id": chosen["id"]}
             found[str(answer["image_id"])] = named | {"class": chosen["class"]}
     return found
+
+
+def write(records: Kind, columns: Mapping[str, Any], job: Job) -> None:
+    """Read a file of a rule and write its records, and how many pictures they are of.
+
+    columns   of the records
+    job       input: file, samples, model; output: records, funnel; params.settings: objects, asking
+    """
+    told = settings(job.params.settings)
+    known = objects(job.input.samples, told["objects"])
+    found = records(job.input.file, known, speech(job.input.model, told["asking"]))
+    tables.write(found, job.output.records, columns)
+    files.write_json({"imported": found["sample"].n_unique()}, job.output.funnel)
 
 
 def knockout(path: str, known: Mapping[str, Row], model: Speech) -> pl.DataFrame:
