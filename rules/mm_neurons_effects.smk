@@ -7,7 +7,7 @@
 #           results/mm_neurons/{model}/edits/stacked-{method}.parquet      what the edits of all pairs do at once
 #           results/mm_neurons/{model}/table_edit.csv, table_edit_examples.csv
 # SETTINGS  mm_neurons.perturb, mm_neurons.edit, mm_neurons.measures
-from vlmscope.mm_neurons.edit_plan import Edits
+from vlmscope.mm_neurons.edit.plan import Edits
 
 edits = Edits(cfg)
 

@@ -11,7 +11,7 @@
 #           results/mm_neurons/{model}/fig_measures.{svg,png}         these tables at a glance
 #           results/mm_neurons/{model}/table_runtime.csv              time, memory and size of every stage
 # SETTINGS  mm_neurons.measures, mm_neurons.maps
-from vlmscope.mm_neurons.runtime_plan import Stages
+from vlmscope.mm_neurons.look.runtime_plan import Stages
 
 stages = Stages(cfg, edits, layout.shard_names(cfg.captures[cfg.mm_neurons.capture].shards))
 word_lists = expand("results/mm_neurons/{{model}}/{lists}.h5", lists=["neurons", "gradient"])

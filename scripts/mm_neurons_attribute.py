@@ -1,6 +1,6 @@
 """Write the gradient baseline's neurons and the exact parts of every noun's logit."""
 
-from vlmscope.mm_neurons import attribute
+from vlmscope.mm_neurons.rank import attribute
 from vlmscope.mm_neurons.schemas import ATTRIBUTION
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings

@@ -1,7 +1,7 @@
 """Write the captions that a capture recorded."""
 
-from vlmscope.mm_neurons import captions
 from vlmscope.mm_neurons.schemas import CAPTIONS
+from vlmscope.mm_neurons.text import captions
 from vlmscope.session import logged
 from vlmscope.store import tables
 

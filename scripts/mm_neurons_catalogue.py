@@ -1,6 +1,6 @@
 """Write the catalogue of nouns, as tables and as a page."""
 
-from vlmscope.mm_neurons import catalogue
+from vlmscope.mm_neurons.look import catalogue
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.session import logged, settings
 from vlmscope.show import nouns

@@ -1,6 +1,6 @@
 """Draw the maps of the first pictures."""
 
-from vlmscope.mm_neurons import draw
+from vlmscope.mm_neurons.image import draw
 from vlmscope.mm_neurons.schemas import MAPS
 from vlmscope.session import logged, settings
 from vlmscope.store import tables

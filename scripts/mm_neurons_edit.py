@@ -1,6 +1,7 @@
 """Make an edit that turns one word into another, and measure what it does."""
 
-from vlmscope.mm_neurons import edit_files, edit_jobs
+from vlmscope.mm_neurons.edit import files as edit_files
+from vlmscope.mm_neurons.edit import jobs as edit_jobs
 from vlmscope.mm_neurons.schemas import EDITED
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings

@@ -1,6 +1,6 @@
 """Measure what the edits of all pairs do at once."""
 
-from vlmscope.mm_neurons import edit_jobs
+from vlmscope.mm_neurons.edit import jobs as edit_jobs
 from vlmscope.mm_neurons.schemas import EDITED
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings

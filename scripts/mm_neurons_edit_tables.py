@@ -1,7 +1,8 @@
 """Write the table of edits and its examples."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import edit_tables, notes
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.edit import tables as edit_tables
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

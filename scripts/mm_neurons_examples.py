@@ -1,6 +1,6 @@
 """Write the best neurons of every noun by every method, as a table and as a page."""
 
-from vlmscope.mm_neurons import examples
+from vlmscope.mm_neurons.look import examples
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.session import logged, settings
 from vlmscope.show import nouns

@@ -1,6 +1,6 @@
 """Write the gallery of captions, nouns and their neurons."""
 
-from vlmscope.mm_neurons import gallery
+from vlmscope.mm_neurons.look import gallery
 from vlmscope.mm_neurons.results import Results
 from vlmscope.session import logged, settings
 from vlmscope.show import nouns

@@ -1,7 +1,8 @@
 """Write how far the lists by either definition of activation agree."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import compare, notes
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.measures import compare
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,8 +1,8 @@
 """Read captions, nouns and neurons from a tree of the released code."""
 
-from vlmscope.mm_neurons import nouns
 from vlmscope.mm_neurons.exchange import imported
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUN_COUNTS, NOUNS
+from vlmscope.mm_neurons.text import nouns
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables
 

@@ -1,6 +1,6 @@
 """Write in which layers the neurons of nouns are, and draw it."""
 
-from vlmscope.mm_neurons import layers
+from vlmscope.mm_neurons.measures import layers
 from vlmscope.session import logged, settings
 from vlmscope.show import measures
 from vlmscope.store import tables

@@ -1,6 +1,6 @@
 """Write what the best neurons of every noun do at the image tokens."""
 
-from vlmscope.mm_neurons import image_units
+from vlmscope.mm_neurons.image import units as image_units
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 

@@ -1,6 +1,6 @@
 """Draw what nouns' neurons write, how many stay, and how many are a noun's alone."""
 
-from vlmscope.mm_neurons import curves
+from vlmscope.mm_neurons.measures import curves
 from vlmscope.session import logged, settings
 from vlmscope.show import measures
 

@@ -1,8 +1,8 @@
 """Write the nouns of captions, and where their tokens were written."""
 
 from vlmscope.fetch import corenlp
-from vlmscope.mm_neurons import nouns
 from vlmscope.mm_neurons.schemas import NOUN_COUNTS, NOUNS
+from vlmscope.mm_neurons.text import nouns
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

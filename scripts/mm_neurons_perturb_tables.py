@@ -1,7 +1,8 @@
 """Write the table of changed neurons and its examples."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import notes, perturb_tables
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.perturb import tables as perturb_tables
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables
 

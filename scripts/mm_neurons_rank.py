@@ -1,11 +1,11 @@
 """Write the neurons behind every noun, by every method that needs no model."""
 
-from vlmscope.mm_neurons import rank
+from vlmscope.mm_neurons.rank import ranking
 from vlmscope.session import logged, prepare_torch, settings
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    rank.from_files(
+    ranking.from_files(
         snakemake.output.neurons,
         model=snakemake.input.model,
         index=snakemake.input.index,

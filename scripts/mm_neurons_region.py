@@ -1,7 +1,8 @@
 """Write how many of a noun's neurons stay when the image tokens change places."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import invariance, notes
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.measures import invariance
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

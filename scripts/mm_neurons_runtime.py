@@ -1,6 +1,6 @@
 """Write what every stage cost."""
 
-from vlmscope.mm_neurons import runtime
+from vlmscope.mm_neurons.look import runtime
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

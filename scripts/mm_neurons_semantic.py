@@ -1,7 +1,8 @@
 """Write what the neurons of nouns write, as scores of texts and as matches, in a wide and in a long table."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import notes, semantic
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.measures import semantic
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,7 +1,8 @@
 """Write whether the neurons of a noun are active where the thing is."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import notes, sensitivity
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.measures import sensitivity
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

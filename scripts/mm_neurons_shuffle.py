@@ -1,7 +1,7 @@
 """Write captions, nouns and neurons of pictures whose image tokens changed places."""
 
 from vlmscope.fetch import corenlp
-from vlmscope.mm_neurons import shuffle_files
+from vlmscope.mm_neurons.image import shuffle_files
 from vlmscope.mm_neurons.schemas import SHUFFLED
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings

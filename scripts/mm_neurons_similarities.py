@@ -1,6 +1,6 @@
 """Write how like the decoded words of neurons are to nouns and captions."""
 
-from vlmscope.mm_neurons import similarities
+from vlmscope.mm_neurons.measures import similarities
 from vlmscope.mm_neurons.schemas import SIMILARITIES
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables

@@ -1,7 +1,8 @@
 """Write how few neurons the nouns of a picture share."""
 
 from vlmscope import meta
-from vlmscope.mm_neurons import notes, specificity
+from vlmscope.mm_neurons import notes
+from vlmscope.mm_neurons.measures import specificity
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
 

@@ -1,6 +1,6 @@
 """Write the tokens that every neuron raises and lowers most."""
 
-from vlmscope.mm_neurons import words
+from vlmscope.mm_neurons.rank import words
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.session import logged, prepare_torch, settings
 from vlmscope.store import tables

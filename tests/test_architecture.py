@@ -46,6 +46,10 @@ ROWS = (
 )
 # The same inside systems of many modules.
 PARTS = {
+    "mm_neurons": (
+        *("exchange", "look", "edit", "perturb", "measures", "image", "rank", "text", "runs"),
+        *("schemas", "results", "notes", "needs"),
+    ),
     "multimodal_sae": (
         *("beyond", "tables", "look", "figures", "attribution", "text", "steer", "score", "explain"),
         *("cache", "quality", "train", "coder", "schemas"),
@@ -68,8 +72,8 @@ TORCH = re.compile(
     # Deviation: read states during their own passes.
     r"|mmneuron/(perturb|lens|embed|examples)\.py"
     # Deviation: products of weights, gradients and parts of logits; units at image tokens, new captions, edits.
-    r"|mm_neurons/(words|scores|rank|gradient|attribution|patches|image_units|shuffle|columns|passes)\.py"
-    r"|mm_neurons/(readings|perturb|trials|edit|edit_files|edit_methods|edit_optimise)\.py"
+    r"|mm_neurons/(rank/(words|scores|ranking|gradient|attribution)|image/(patches|units|shuffle)|runs/\w+)\.py"
+    r"|mm_neurons/(perturb/(effects|trials)|edit/(making|files|methods|optimise))\.py"
     # Deviation: states under forced answers, and the network that is trained on them.
     r"|xl_vlms/learned_(states|train)\.py"
     # Deviation: latents at given states; all passes of the atlas.

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from vlmscope.mm_neurons import maps
+from vlmscope.mm_neurons.image import maps
 
 MAPS = 11
 

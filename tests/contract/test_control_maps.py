@@ -6,8 +6,10 @@ import tiny_families
 from vlmscope import raw
 from vlmscope.capture import batches, shard
 from vlmscope.datasets import base as datasets
-from vlmscope.mm_neurons import grids, image_units, lists
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.image import grids
+from vlmscope.mm_neurons.image import units as image_units
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, tables
 

@@ -16,9 +16,10 @@ from PIL import Image
 
 from vlmscope.capture import batches, taps
 from vlmscope.edits import shuffled
-from vlmscope.mm_neurons import grids, image_units, patches
-from vlmscope.mm_neurons.grids import Seen
-from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.image import grids, patches
+from vlmscope.mm_neurons.image import units as image_units
+from vlmscope.mm_neurons.image.grids import Seen
+from vlmscope.mm_neurons.rank.lists import Neurons
 from vlmscope.models import base, inputs
 from vlmscope.models.load import Loaded
 from vlmscope.samples import Sample

@@ -5,8 +5,8 @@ import torch
 from test_families import bench
 
 from vlmscope.capture import run
-from vlmscope.mm_neurons import attribution, gradient
-from vlmscope.mm_neurons.gradient import Place
+from vlmscope.mm_neurons.rank import attribution, gradient
+from vlmscope.mm_neurons.rank.gradient import Place
 from vlmscope.models.inputs import Batch
 
 # A norm stands between their branches and the stream.

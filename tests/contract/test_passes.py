@@ -6,7 +6,7 @@ import torch
 from test_families import WRITERS, bench, picture, question
 
 from vlmscope.capture import taps
-from vlmscope.mm_neurons import columns, passes
+from vlmscope.mm_neurons.runs import columns, passes
 from vlmscope.models import answer
 
 # Decoders that derive positions or masks from the picture, and one that is no part which writes by itself.

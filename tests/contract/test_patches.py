@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlmscope.capture import taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import patches
+from vlmscope.mm_neurons.image import patches
 from vlmscope.models import base, inputs
 from vlmscope.world.draw import draw
 

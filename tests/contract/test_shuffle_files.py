@@ -8,8 +8,11 @@ import tiny_families
 from vlmscope import raw
 from vlmscope.capture import batches, shard
 from vlmscope.datasets import base as datasets
-from vlmscope.mm_neurons import grids, image_units, lists, nouns, shuffle, shuffle_files, taggers
+from vlmscope.mm_neurons.image import grids, shuffle, shuffle_files
+from vlmscope.mm_neurons.image import units as image_units
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS, SHUFFLED
+from vlmscope.mm_neurons.text import nouns, taggers
 from vlmscope.models import base
 from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.samples import SCHEMA, table

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.mm_neurons import maps, masks
+from vlmscope.mm_neurons.image import maps, masks
 
 FOUND = Path(__file__).parent / "mm_neurons" / "llava_find.npz"
 HERE = FOUND.parent / "heatmap"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmscope.mm_neurons import nouns
+from vlmscope.mm_neurons.text import nouns
 
 CASES = json.loads((Path(__file__).parent / "mm_neurons" / "nouns.json").read_text(encoding="utf-8"))
 

@@ -9,8 +9,8 @@ import torch
 from tokenizers import Tokenizer, models
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import words
 from vlmscope.mm_neurons.exchange import preparation
+from vlmscope.mm_neurons.rank import words
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.models.base import family
 from vlmscope.store import files, tables, torch_files

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from vlmscope.capture import batches, plan, run, taps
-from vlmscope.mm_neurons import lists, needs, rank, scores
+from vlmscope.mm_neurons import needs
+from vlmscope.mm_neurons.rank import lists, ranking, scores
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
@@ -49,11 +50,11 @@ def ranked(golden, activation, image, noun, precision):
     """Activations at the noun's position, and our list of all neurons from them."""
     place = of(golden, activation, image, "out_ids").tolist().index(IDS[noun])
     values = torch.from_numpy(of(golden, activation, image, "last_activation")[place])
-    target = rank.Target("s", noun, place, -1, (IDS[noun],), True)
+    target = ranking.Target("s", noun, place, -1, (IDS[noun],), True)
     weights = Weights(HERE / "llava_tiny", "float32")
-    projected = rank.projections(weights, KIND, 3, [IDS[noun]], precision=precision, fold_norm=False)
+    projected = ranking.projections(weights, KIND, 3, [IDS[noun]], precision=precision, fold_norm=False)
     told = {"precision": precision, "keep": 144, "keep_others": 144, "seed": 0}
-    found = dict(rank.of_noun(target, [values], projected, **told))["contribution"]
+    found = dict(ranking.of_noun(target, [values], projected, **told))["contribution"]
     return values, projected[IDS[noun]], found
 
 
@@ -174,7 +175,7 @@ def found(loaded, prompts, golden, tmp_path_factory):
         settings |= {"keep": 144, "keep_others": 20, "seed": 42}
         names = {name: str(work / f"{name}.parquet") for name in ("captions", "nouns")}
         target = str(work / f"{precision}.h5")
-        rank.from_files(
+        ranking.from_files(
             target, model=str(work / "model.json"), index=str(work / "index.json"), settings=settings, **names
         )
         return target

@@ -10,9 +10,10 @@ import torch
 
 from vlmscope.capture import taps
 from vlmscope.edits import shuffled
-from vlmscope.mm_neurons import image_units, shuffle
-from vlmscope.mm_neurons.lists import Neurons
-from vlmscope.mm_neurons.rank import Target
+from vlmscope.mm_neurons.image import shuffle
+from vlmscope.mm_neurons.image import units as image_units
+from vlmscope.mm_neurons.rank.lists import Neurons
+from vlmscope.mm_neurons.rank.ranking import Target
 from vlmscope.models.base import family
 from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports

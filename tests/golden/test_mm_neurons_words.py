@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.mm_neurons import scores, words
+from vlmscope.mm_neurons.rank import scores, words
 from vlmscope.models.base import family
 from vlmscope.store.weights import Weights
 

@@ -9,7 +9,8 @@ import torch
 from test_contract import bench
 
 from vlmscope.edits import shuffled
-from vlmscope.mm_neurons import image_units, patches, shuffle
+from vlmscope.mm_neurons.image import patches, shuffle
+from vlmscope.mm_neurons.image import units as image_units
 from vlmscope.models.inputs import Batch
 
 if machine.lacking():

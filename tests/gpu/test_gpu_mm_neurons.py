@@ -9,8 +9,8 @@ import torch
 from test_contract import bench
 
 from vlmscope.capture import batches, plan, run, steps
-from vlmscope.mm_neurons import attribution, gradient
-from vlmscope.mm_neurons.gradient import Place
+from vlmscope.mm_neurons.rank import attribution, gradient
+from vlmscope.mm_neurons.rank.gradient import Place
 from vlmscope.models.inputs import Batch
 
 if machine.lacking():

@@ -7,8 +7,9 @@ import torch
 from pretended import Pretending
 from test_spread import halved
 
-from vlmscope.mm_neurons import columns, edit_methods, passes, readings
-from vlmscope.mm_neurons.readings import Place
+from vlmscope.mm_neurons.edit import methods
+from vlmscope.mm_neurons.runs import columns, passes, readings
+from vlmscope.mm_neurons.runs.readings import Place
 
 pytestmark = pytest.mark.filterwarnings("ignore:The following device_map keys do not match any submodules")
 NUMBERS = (0, 1, 1)
@@ -56,8 +57,8 @@ def closed_form(bench):
     """Sizes of neurons, states, and the rows of an edit."""
     loaded, ready = bench.loaded, prompts(bench)
     at = readings.read(loaded, [Place(ready[0], (5, 6, 7), step) for step in (1, 2)], 2)
-    neurons = edit_methods.best(loaded, at, 8, k=6)
-    made = edit_methods.closed_form(loaded, at.of(neurons), None, (8, 9), neurons, torch.tensor([1.0, 2.0]), ridge=0.1)
+    neurons = methods.best(loaded, at, 8, k=6)
+    made = methods.closed_form(loaded, at.of(neurons), None, (8, 9), neurons, torch.tensor([1.0, 2.0]), ridge=0.1)
     return [columns.rms(loaded), *at, *neurons, made.rows]
 
 

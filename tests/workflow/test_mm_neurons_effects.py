@@ -4,7 +4,9 @@ import polars as pl
 import pytest
 from checkout import Checkout
 
-from vlmscope.mm_neurons import edit_files, edit_tables, perturb_tables
+from vlmscope.mm_neurons.edit import files as edit_files
+from vlmscope.mm_neurons.edit import tables as edit_tables
+from vlmscope.mm_neurons.perturb import tables as perturb_tables
 from vlmscope.mm_neurons.schemas import EDITED, EFFECTS
 from vlmscope.store import files, tables
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from checkout import Checkout
 
-from vlmscope.mm_neurons import invariance, layers, semantic, sensitivity, specificity
+from vlmscope.mm_neurons.measures import invariance, layers, semantic, sensitivity, specificity
 from vlmscope.store import files, tables
 
 MODEL = "llava-llama2"

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from checkout import Checkout
 
-from vlmscope.mm_neurons import catalogue, examples, lists
+from vlmscope.mm_neurons.look import catalogue, examples
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.store import tables
 

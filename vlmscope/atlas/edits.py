@@ -20,9 +20,10 @@ from vlmscope.atlas import states
 from vlmscope.atlas.cases import Case
 from vlmscope.atlas.known import Known, Units, others, taken
 from vlmscope.atlas.steering import EDIT, ELSEWHERE, RANDOM_EDIT, Way
-from vlmscope.mm_neurons import columns, edit_methods
-from vlmscope.mm_neurons.columns import Added
-from vlmscope.mm_neurons.readings import Reading
+from vlmscope.mm_neurons.edit import methods
+from vlmscope.mm_neurons.runs import columns
+from vlmscope.mm_neurons.runs.columns import Added
+from vlmscope.mm_neurons.runs.readings import Reading
 from vlmscope.models.load import Loaded
 
 
@@ -60,7 +61,7 @@ def ways(
     """The edit of every picture, elsewhere, and random ones.
 
     token_ids   word -> its token
-    told        random: draws; seed; preserve, ridge: see `edit_methods.closed_form`
+    told        random: draws; seed; preserve, ridge: see `methods.closed_form`
     """
     made = {one.sample: rows(loaded, known, one, token_ids, word, answered, told) for one in asked}
     generator = np.random.default_rng([told["seed"], known.words.index(word), 1])
@@ -86,8 +87,8 @@ def rows(
     source, rest = case.word, [one for one in answered if one.sample != case.sample]
     tokens, units = (token_ids[source], token_ids[word]), known.neurons[source]
     at, kept = (_reading([one for one in rest if (one.word == source) == there], source) for there in (True, False))
-    lacking, weights = edit_methods.gaps(at, tokens), {key: told[key] for key in ("preserve", "ridge")}
-    return edit_methods.closed_form(loaded, at, kept, tokens, (units.layer, units.unit), lacking, **weights)
+    lacking, weights = methods.gaps(at, tokens), {key: told[key] for key in ("preserve", "ridge")}
+    return methods.closed_form(loaded, at, kept, tokens, (units.layer, units.unit), lacking, **weights)
 
 
 def _reading(answered: Sequence[Answered], word: str) -> Reading:

@@ -12,8 +12,8 @@ import numpy as np
 
 from vlmscope.atlas import latents, neurons, states
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists
-from vlmscope.mm_neurons.catalogue import METHOD
+from vlmscope.mm_neurons.look.catalogue import METHOD
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.multimodal_sae.coder import checkpoint
 from vlmscope.xl_vlms import modules, vectors
 

@@ -2,7 +2,7 @@
 
 Notation: L layers, U units of a layer; a neuron is the number layer * U + unit. S(x, w) are the k neurons that
 contribute most to the word w in picture x; a neuron is the word's when it is in S(x, w) of at least half of its
-pictures (`mm_neurons.catalogue`), where it is so in all of them or only after pictures were drawn anew.
+pictures (`mm_neurons.look.catalogue`), where it is so in all of them or only after pictures were drawn anew.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ import polars as pl
 from vlmscope import stats
 from vlmscope.atlas import chance
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists
-from vlmscope.mm_neurons.catalogue import METHOD, STABLE
+from vlmscope.mm_neurons.look.catalogue import METHOD, STABLE
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.mmneuron import masks, modules
 from vlmscope.store import files
 

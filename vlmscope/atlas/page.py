@@ -10,8 +10,8 @@ from PIL import Image
 
 from vlmscope.atlas import compared, depth, destroyed, neurons, schemas, shown
 from vlmscope.llava_interp.schemas import HITS
-from vlmscope.mm_neurons import catalogue
-from vlmscope.mm_neurons.examples import BAR
+from vlmscope.mm_neurons.look import catalogue
+from vlmscope.mm_neurons.look.examples import BAR
 from vlmscope.mmneuron import masks, modules
 from vlmscope.multimodal_sae.steer.features import auc
 from vlmscope.store import files, tables

@@ -33,8 +33,8 @@ from vlmscope.edits import Change, changed
 from vlmscope.llava_interp.asking import prompts
 from vlmscope.llava_interp.asking.experiments import Bench
 from vlmscope.llava_interp.asking.prompts import Row
-from vlmscope.mm_neurons import columns, readings
-from vlmscope.mm_neurons.columns import Added
+from vlmscope.mm_neurons.runs import columns, readings
+from vlmscope.mm_neurons.runs.columns import Added
 from vlmscope.models.load import Loaded
 from vlmscope.pushes import Push, pushed
 

@@ -20,7 +20,7 @@ def gallery(
 ) -> None:
     """Pick a picture, click a word of its caption, see its neurons and where they look.
 
-    data       see `mm_neurons.gallery.Page`
+    data       see `mm_neurons.look.gallery.Page`
     pictures   in the order of data["images"]
     """
     addresses = [{"address": pages.inline(one)[0], "width": one.width, "height": one.height} for one in pictures]
@@ -29,12 +29,12 @@ def gallery(
 
 
 def catalogue(data: Mapping[str, Any], *, label: str, scale: str, target: str | Path) -> None:
-    """Look up a noun: which neurons write it, in how many pictures. See `mm_neurons.catalogue.page`."""
+    """Look up a noun: which neurons write it, in how many pictures. See `mm_neurons.look.catalogue.page`."""
     _write("catalogue", data, f"Nouns of {label} and the neurons that write them", scale, target)
 
 
 def examples(data: Mapping[str, Any], *, label: str, scale: str, target: str | Path) -> None:
-    """The best neurons of a noun by every method, side by side. See `mm_neurons.examples.page`."""
+    """The best neurons of a noun by every method, side by side. See `mm_neurons.look.examples.page`."""
     _write("examples", data, f"Neurons of nouns by every method: {label}", scale, target)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from vlmscope.atlas import compared, depth, destroyed, neurons, schemas, shown
 from vlmscope.llava_interp.schemas import HITS
-from vlmscope.mm_neurons import catalogue
+from vlmscope.mm_neurons.look import catalogue
 from vlmscope.mmneuron import schemas as domain_schemas
 from vlmscope.store import files, tables
 

@@ -9,7 +9,7 @@ import pytest
 from vlmscope import stats
 from vlmscope.atlas import chance, neurons
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.rank.lists import Neurons
 
 SHAPE = (3, 40)
 DRAWS = stats.Draws(50, 0)

@@ -14,8 +14,8 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.llava_interp.asking import experiments, prompts
 from vlmscope.llava_interp.knockout import passes
 from vlmscope.llava_interp.knockout.windows import Intervention, Window
-from vlmscope.mm_neurons import columns, readings
-from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.rank.lists import Neurons
+from vlmscope.mm_neurons.runs import columns, readings
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,11 @@ import polars as pl
 from PIL import Image
 
 from vlmscope import samples as table
-from vlmscope.mm_neurons import grids, lists, needs
-from vlmscope.mm_neurons.grids import Seen, Units
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons import needs
+from vlmscope.mm_neurons.image import grids
+from vlmscope.mm_neurons.image.grids import Seen, Units
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
 from vlmscope.samples import Sample
 from vlmscope.store import files, shards, tables

@@ -9,8 +9,8 @@ import torch
 from vlmscope import samples as sample_table
 from vlmscope.capture import places, run, taps
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import attribute, attribution, gradient, lists
-from vlmscope.mm_neurons.gradient import Place
+from vlmscope.mm_neurons.rank import attribute, attribution, gradient, lists
+from vlmscope.mm_neurons.rank.gradient import Place
 from vlmscope.mm_neurons.schemas import ATTRIBUTION, CAPTIONS, NOUNS
 from vlmscope.models.inputs import Batch
 from vlmscope.store import files, tables

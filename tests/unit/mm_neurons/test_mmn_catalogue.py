@@ -6,7 +6,8 @@ import pytest
 from mmn_results import SAID, TEXTS, UNITS
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import catalogue, examples, lists
+from vlmscope.mm_neurons.look import catalogue, examples
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.store import tables
 
 SETTINGS = {"k": 4, "listed": 3}

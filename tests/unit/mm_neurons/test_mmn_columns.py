@@ -11,7 +11,7 @@ from vlmscope import raw
 from vlmscope.config import default
 from vlmscope.datasets import base
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import columns, passes
+from vlmscope.mm_neurons.runs import columns, passes
 from vlmscope.models.base import Family, Site
 from vlmscope.models.load import Loaded, describe, load
 from vlmscope.samples import picture

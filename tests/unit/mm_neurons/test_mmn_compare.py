@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import compare, lists
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.measures import compare
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 
 
 def listed(numbers):

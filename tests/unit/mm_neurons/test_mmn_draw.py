@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.mm_neurons import draw, grids, lists, maps, masks
-from vlmscope.mm_neurons.grids import Seen, Units
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.image import draw, grids, maps, masks
+from vlmscope.mm_neurons.image.grids import Seen, Units
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import MAPS
 from vlmscope.samples import SCHEMA, Sample, table
 from vlmscope.store import tables

@@ -11,8 +11,13 @@ from vlmscope import samples as table
 from vlmscope.capture.shard import prompts
 from vlmscope.config import default
 from vlmscope.datasets import base
-from vlmscope.mm_neurons import edit, edit_cases, edit_files, edit_jobs, edit_tables, passes
-from vlmscope.mm_neurons.edit_plan import CHOICE, OWN
+from vlmscope.mm_neurons.edit import cases as edit_cases
+from vlmscope.mm_neurons.edit import files as edit_files
+from vlmscope.mm_neurons.edit import jobs as edit_jobs
+from vlmscope.mm_neurons.edit import making
+from vlmscope.mm_neurons.edit import tables as edit_tables
+from vlmscope.mm_neurons.edit.plan import CHOICE, OWN
+from vlmscope.mm_neurons.runs import passes
 from vlmscope.mm_neurons.schemas import CAPTIONS, EDITED
 from vlmscope.models import answer
 from vlmscope.samples import picture
@@ -195,7 +200,7 @@ def test_margins_are_tried_until_every_caption_has_the_target(said, monkeypatch)
         loaded, pair=RED, method="closed_form", files=paths, settings=CAPTURE, edit=settings, batch=32
     )
     assert found.about["margin"] == 0.5
-    monkeypatch.setattr(edit, "succeeds", lambda caption, words: False)
+    monkeypatch.setattr(making, "succeeds", lambda caption, words: False)
     none, _ = edit_jobs.single(
         loaded, pair=RED, method="closed_form", files=paths, settings=CAPTURE, edit=settings, batch=32
     )

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import edit_cases
-from vlmscope.mm_neurons.edit_cases import Case
+from vlmscope.mm_neurons.edit import cases as edit_cases
+from vlmscope.mm_neurons.edit.cases import Case
 from vlmscope.mm_neurons.schemas import CAPTIONS
 from vlmscope.store.spelling import spelling
 

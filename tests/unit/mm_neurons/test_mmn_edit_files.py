@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import columns, edit_files, passes
-from vlmscope.mm_neurons.edit_files import Edit
+from vlmscope.mm_neurons.edit import files as edit_files
+from vlmscope.mm_neurons.edit.files import Edit
+from vlmscope.mm_neurons.runs import columns, passes
 from vlmscope.samples import picture
 from vlmscope.store import files
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.mm_neurons import columns, edit_files, edit_methods, edit_optimise, passes, readings
-from vlmscope.mm_neurons.edit_files import Edit
-from vlmscope.mm_neurons.edit_optimise import Row
-from vlmscope.mm_neurons.readings import Place
+from vlmscope.mm_neurons.edit import files as edit_files
+from vlmscope.mm_neurons.edit import methods, optimise
+from vlmscope.mm_neurons.edit.files import Edit
+from vlmscope.mm_neurons.edit.optimise import Row
+from vlmscope.mm_neurons.runs import columns, passes, readings
+from vlmscope.mm_neurons.runs.readings import Place
 from vlmscope.samples import picture
 
 MODELS = ("llava-llama2", "mplug-owl2", "blip")
@@ -70,9 +72,9 @@ def test_the_closed_form_raises_the_margin_by_what_was_asked(name, told):
     tokens, last = tokens_of(loaded), columns.shape(loaded)[0] - 1
     place = Place(ready[0], captions[0], 1)
     at = readings.read(loaded, [place], 1)
-    places = edit_methods.best(loaded, at, tokens[0], k=12, first=-1)
+    places = methods.best(loaded, at, tokens[0], k=12, first=-1)
     assert set(places[0]) == {last}
-    made = edit_methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([4.0]))
+    made = methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([4.0]))
     with columns.added(loaded, [made]):
         after = readings.read(loaded, [place], 1)
     size = readings.sizes(loaded, at.x, readings.gain(loaded))
@@ -84,8 +86,8 @@ def test_the_closed_form_is_the_least_change(told):
     loaded, ready, captions = told("llava-llama2")
     tokens = tokens_of(loaded)
     at = readings.read(loaded, [Place(ready[0], captions[0], 1)], 1)
-    places = edit_methods.best(loaded, at, tokens[0], k=12)
-    made = edit_methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([2.5]))
+    places = methods.best(loaded, at, tokens[0], k=12)
+    made = methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([2.5]))
     z, gained = at.of(places).z[0].double(), readings.gain(loaded).double()
     head = readings.head(loaded).double()
     q = (head[tokens[1]] - head[tokens[0]]) * gained / float(readings.sizes(loaded, at.x, readings.gain(loaded)))
@@ -98,10 +100,10 @@ def test_several_places_each_get_their_rise_and_others_none(told):
     tokens = tokens_of(loaded)
     spots = [Place(ready[k], captions[k], 1) for k in range(3)]
     others = [Place(ready[k], captions[k], step) for k in (3, 4) for step in (2, 3)]
-    places = edit_methods.best(loaded, readings.read(loaded, spots, 4), tokens[0], k=60, first=-1)
+    places = methods.best(loaded, readings.read(loaded, spots, 4), tokens[0], k=60, first=-1)
     at, kept = (readings.read(loaded, some, 4, places) for some in (spots, others))
     rises = torch.tensor([1.0, 2.0, 3.0])
-    made = edit_methods.closed_form(loaded, at, kept, tokens, places, rises, preserve=1.0)
+    made = methods.closed_form(loaded, at, kept, tokens, places, rises, preserve=1.0)
     with columns.added(loaded, [made]):
         after = [readings.read(loaded, some, 4).x for some in (spots, others)]
     for before, x, wanted in ((at, after[0], rises), (kept, after[1], torch.zeros(4))):
@@ -115,8 +117,8 @@ def test_a_rise_of_nothing_changes_no_caption(name, told):
     loaded, ready, captions = told(name)
     tokens = tokens_of(loaded)
     at = readings.read(loaded, [Place(ready[0], captions[0], 1)], 1)
-    places = edit_methods.best(loaded, at, tokens[0], k=10)
-    made = edit_methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([0.0]))
+    places = methods.best(loaded, at, tokens[0], k=10)
+    made = methods.closed_form(loaded, at.of(places), None, tokens, places, torch.tensor([0.0]))
     assert not made.rows.any()
     edit = Edit("rows", made.layer, made.unit, made.rows, {"model": loaded.about["fingerprint"]})
     for way in (edit_files.applied, edit_files.merged):
@@ -131,9 +133,9 @@ def test_best_neurons_are_those_of_the_largest_part_of_the_logit(told):
     direction = readings.head(loaded)[tokens[0]] * readings.gain(loaded)
     parts = torch.stack([columns.weight(loaded, layer).T @ direction for layer in range(layers)]) * at.z.mean(0)
     order = parts.flatten().argsort(descending=True)[:9]
-    found = edit_methods.best(loaded, at, tokens[0], k=9)
+    found = methods.best(loaded, at, tokens[0], k=9)
     assert (found[0] * units + found[1]).tolist() == order.tolist()
-    early = edit_methods.best(loaded, at, tokens[0], k=9, last=layers - 1)
+    early = methods.best(loaded, at, tokens[0], k=9, last=layers - 1)
     assert early[0].max() < layers - 1
 
 
@@ -141,12 +143,12 @@ def test_the_direction_leads_from_one_word_to_the_other(told):
     loaded, ready, captions = told("llava-llama2")
     tokens = tokens_of(loaded)
     source, target = (readings.read(loaded, [Place(ready[k], captions[k], 1)], 1) for k in (0, 1))
-    places = edit_methods.movers(loaded, source, target, tokens, 8)
-    way = edit_methods.direction(source, target, places)
+    places = methods.movers(loaded, source, target, tokens, 8)
+    way = methods.direction(source, target, places)
     assert np.linalg.norm(way) == pytest.approx(1, abs=1e-5)
     gap = (target.z[0] - source.z[0])[places[0], places[1]].numpy()
     np.testing.assert_allclose(way, gap / np.linalg.norm(gap), rtol=1e-4)
-    assert not edit_methods.direction(source, source, places).any()
+    assert not methods.direction(source, source, places).any()
 
 
 # ---- descent -----------------------------------------------------------------------------------------------------
@@ -165,8 +167,8 @@ def test_descent_makes_the_target_likely_and_keeps_what_shall_stay(name, told):
     loaded, ready, captions = told(name)
     wanted = rows(loaded, ready, captions)
     at = readings.read(loaded, [Place(row.prompt, row.tokens, 1) for row in wanted[:2]], 2)
-    places = edit_methods.best(loaded, at, tokens_of(loaded)[0], k=20)
-    made, ended = edit_optimise.optimise(loaded, wanted, places, DESCENT, batch=4)
+    places = methods.best(loaded, at, tokens_of(loaded)[0], k=20)
+    made, ended = optimise.optimise(loaded, wanted, places, DESCENT, batch=4)
     assert 0 < ended["steps"] <= 30
     with columns.added(loaded, [made]):
         after = passes.log_probs(loaded, [row.prompt for row in wanted], [row.tokens for row in wanted])
@@ -176,7 +178,7 @@ def test_descent_makes_the_target_likely_and_keeps_what_shall_stay(name, told):
     assert float(after[:2, 1, target].exp().min()) == pytest.approx(ended["least"], abs=1e-3)
     again = after[:2, 2, target].exp().max()
     assert again < 0.2, "the target is not said twice"
-    _, more = edit_optimise.optimise(loaded, wanted, places, {**DESCENT, "alpha": 100.0, "stop": 1.0}, batch=4)
+    _, more = optimise.optimise(loaded, wanted, places, {**DESCENT, "alpha": 100.0, "stop": 1.0}, batch=4)
     assert more["steps"] == 30
 
 
@@ -185,8 +187,8 @@ def test_gradients_are_added_up_whatever_the_batch(batch, told):
     loaded, ready, captions = told("llava-llama2")
     wanted = rows(loaded, ready, captions)
     places = np.array([2, 2, 1]), np.array([3, 4, 5])
-    made, ended = edit_optimise.optimise(loaded, wanted, places, {**DESCENT, "steps": 3}, batch)
-    other, same = edit_optimise.optimise(loaded, wanted, places, {**DESCENT, "steps": 3}, 2)
+    made, ended = optimise.optimise(loaded, wanted, places, {**DESCENT, "steps": 3}, batch)
+    other, same = optimise.optimise(loaded, wanted, places, {**DESCENT, "steps": 3}, 2)
     np.testing.assert_allclose(made.rows, other.rows, atol=1e-3)
     assert ended["loss"] == pytest.approx(same["loss"], rel=1e-3) and ended["steps"] == 3
 
@@ -194,7 +196,7 @@ def test_gradients_are_added_up_whatever_the_batch(batch, told):
 def test_a_goal_that_is_reached_needs_no_step(told):
     loaded, ready, captions = told("llava-llama2")
     own = Row(ready[0], captions[0][:2], captions[0][1:2], (0,))
-    made, ended = edit_optimise.optimise(loaded, [own], (np.array([0]), np.array([0])), {**DESCENT, "stop": 0.5}, 1)
+    made, ended = optimise.optimise(loaded, [own], (np.array([0]), np.array([0])), {**DESCENT, "stop": 0.5}, 1)
     assert ended["steps"] == 0 and not made.rows.any()
 
 
@@ -202,7 +204,7 @@ def test_the_loss_is_the_sum_of_its_terms(told):
     """Zero change: no divergence, no size; the rest by hand."""
     loaded, ready, captions = told("llava-llama2")
     wanted = rows(loaded, ready, captions)
-    _, ended = edit_optimise.optimise(
+    _, ended = optimise.optimise(
         loaded, wanted, (np.array([0]), np.array([0])), {**DESCENT, "steps": 0, "stop": 1.0}, 4
     )
     values = passes.log_probs(loaded, [row.prompt for row in wanted], [row.tokens for row in wanted])

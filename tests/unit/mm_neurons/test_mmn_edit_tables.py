@@ -11,8 +11,8 @@ from configured import changed
 
 from vlmscope.config import default
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import edit_tables
-from vlmscope.mm_neurons.edit_plan import Edits
+from vlmscope.mm_neurons.edit import tables as edit_tables
+from vlmscope.mm_neurons.edit.plan import Edits
 from vlmscope.mm_neurons.schemas import EDITED
 from vlmscope.stats import Draws, wilson
 from vlmscope.store import tables

@@ -18,10 +18,14 @@ from PIL import Image
 from vlmscope import raw
 from vlmscope.capture import shard
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import captions, draw, grids, image_units, lists, needs, nouns, rank, words
+from vlmscope.mm_neurons import needs
 from vlmscope.mm_neurons.exchange import export, imported, names
+from vlmscope.mm_neurons.image import draw, grids
+from vlmscope.mm_neurons.image import units as image_units
+from vlmscope.mm_neurons.rank import lists, ranking, words
 from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOUNS
+from vlmscope.mm_neurons.text import captions, nouns
 from vlmscope.samples import SCHEMA, table
 from vlmscope.store import files, rows, shards, tables, torch_files
 
@@ -188,7 +192,7 @@ def real(tmp_path_factory, scenes, shipped, manifest):
     ranked = {"activations": list(needs.TAKES), "precision": "float32", "fold_norm": False}
     ranked |= {"keep": 50, "keep_others": 10, "seed": 0}
     used = {name: paths[name] for name in ("index", "captions", "nouns")}
-    rank.from_files(paths["neurons"], model=model, **used, settings=ranked)
+    ranking.from_files(paths["neurons"], model=model, **used, settings=ranked)
     asked = {"kind": "sbu", "prompt": "chat", "begin": "", "activations": list(needs.TAKES), "units": 20, "control": 5}
     used = {name: paths[name] for name in ("raw", "samples", "neurons")}
     image_units.from_files(loaded, **used, settings=asked, batch=6, target=paths["maps"])

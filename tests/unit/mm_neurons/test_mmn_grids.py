@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import grids
-from vlmscope.mm_neurons.grids import Seen, Units
+from vlmscope.mm_neurons.image import grids
+from vlmscope.mm_neurons.image.grids import Seen, Units
 from vlmscope.store import hdf5
 
 

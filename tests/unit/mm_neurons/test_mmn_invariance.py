@@ -3,10 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from vlmscope.mm_neurons import invariance, lists, sets
-from vlmscope.mm_neurons.invariance import Shuffled
-from vlmscope.mm_neurons.lists import Entry, Neurons
-from vlmscope.mm_neurons.sets import Sets
+from vlmscope.mm_neurons.measures import invariance, sets
+from vlmscope.mm_neurons.measures.invariance import Shuffled
+from vlmscope.mm_neurons.measures.sets import Sets
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.stats import Draws
 
 DRAWS = Draws(300, 0)

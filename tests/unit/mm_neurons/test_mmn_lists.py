@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 
 RECIPE = {"keep": 3}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmscope.mm_neurons import maps, masks
+from vlmscope.mm_neurons.image import maps, masks
 
 
 @pytest.mark.parametrize("interpolation", ["official", "centre"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmscope.mm_neurons import noise
+from vlmscope.mm_neurons.perturb import noise
 
 SHAPE = (3, 40)
 

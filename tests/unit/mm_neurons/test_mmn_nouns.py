@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from vlmscope import samples
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import captions, nouns, taggers
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUN_COUNTS, NOUNS
+from vlmscope.mm_neurons.text import captions, nouns, taggers
 from vlmscope.store import files, tables
 from vlmscope.store.shards import Answer
 from vlmscope.store.spelling import Spelling, spelling

@@ -11,7 +11,9 @@ from browser import browsed, needs_browser
 from mmn_results import ACTIVATIONS, TEXTS, UNITS
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import catalogue, draw, examples, gallery, grids, lists, maps, masks
+from vlmscope.mm_neurons.image import draw, grids, maps, masks
+from vlmscope.mm_neurons.look import catalogue, examples, gallery
+from vlmscope.mm_neurons.rank import lists
 from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.show import nouns

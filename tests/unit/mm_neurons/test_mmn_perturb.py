@@ -11,7 +11,11 @@ from vlmscope import edits
 from vlmscope.capture import taps
 from vlmscope.capture.shard import prompts
 from vlmscope.datasets import base
-from vlmscope.mm_neurons import columns, lists, passes, perturb, perturb_tables, trials
+from vlmscope.mm_neurons.perturb import effects as perturb_effects
+from vlmscope.mm_neurons.perturb import tables as perturb_tables
+from vlmscope.mm_neurons.perturb import trials
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.runs import columns, passes
 from vlmscope.mm_neurons.schemas import EFFECTS
 from vlmscope.models import answer
 from vlmscope.samples import picture
@@ -72,7 +76,7 @@ def contributions(loaded, said):
 
 
 def effects(loaded, said, every, batch=16, relative=True):
-    bench = perturb.Bench(loaded, said, TOKENS, batch, relative)
+    bench = perturb_effects.Bench(loaded, said, TOKENS, batch, relative)
     return pl.concat(bench.effects(every))
 
 
@@ -94,7 +98,7 @@ def test_a_trial_equals_a_model_with_changed_weights(told):
     settings = {**NOISE, "sigmas": [8.0], "k": [20]}
     every = trials.trials(said[:2], found, columns.shape(loaded), settings)
     table = effects(loaded, said, every)
-    bench = perturb.Bench(loaded, said, TOKENS, 16, True)
+    bench = perturb_effects.Bench(loaded, said, TOKENS, 16, True)
     rows = iter(table.iter_rows(named=True))
     for trial in every:
         one = said[trial.said]
@@ -159,11 +163,11 @@ def test_captions_that_are_read_as_they_were_need_not_be_written_again(told, mon
     loaded, said, found = told("llava-llama2")
     every = trials.trials(said, found, columns.shape(loaded), SETTINGS)
     asked = []
-    write = perturb.Bench._write
-    monkeypatch.setattr(perturb.Bench, "_write", lambda own, rows: asked.extend(rows) or write(own, rows))
+    write = perturb_effects.Bench._write
+    monkeypatch.setattr(perturb_effects.Bench, "_write", lambda own, rows: asked.extend(rows) or write(own, rows))
     short = effects(loaded, said, every)
     saved = len(every) - len(asked)
-    monkeypatch.setattr(perturb.Bench, "_repeated", lambda own, rows, values: [False] * len(rows))
+    monkeypatch.setattr(perturb_effects.Bench, "_repeated", lambda own, rows, values: [False] * len(rows))
     assert effects(loaded, said, every).equals(short)
     assert saved > len(every) / 4 and len(asked) == len(every) + len(every) - saved
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import perturb_tables
+from vlmscope.mm_neurons.perturb import tables as perturb_tables
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS
 from vlmscope.stats import Draws
 from vlmscope.store import tables

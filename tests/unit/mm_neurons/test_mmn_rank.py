@@ -5,7 +5,8 @@ import torch
 
 from vlmscope.capture import plan, run
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists, needs, rank
+from vlmscope.mm_neurons import needs
+from vlmscope.mm_neurons.rank import lists, ranking
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
 from vlmscope.models import written
 from vlmscope.models.base import family
@@ -69,7 +70,7 @@ def made(work, manifest, **changed):
     target = str(work / "neurons.h5")
     names = {name: str(work / f"{name}.parquet") for name in ("captions", "nouns")}
     told = {"model": str(manifest("llava-llama2")), "index": str(work / "index.json"), "settings": SETTINGS | changed}
-    rank.from_files(target, **told, **names)
+    ranking.from_files(target, **told, **names)
     return target
 
 
@@ -81,7 +82,7 @@ def values(work, activation):
 def projected(manifest, tokens):
     weights = Weights(files.read_json(manifest("llava-llama2"))["folder"], "float32")
     kind = family("llava_llama2")
-    return rank.projections(weights, kind, 3, tokens, precision="float32", fold_norm=False)
+    return ranking.projections(weights, kind, 3, tokens, precision="float32", fold_norm=False)
 
 
 def places(one):
@@ -142,7 +143,7 @@ def test_words_of_several_tokens_add_up_over_all_of_them_where_the_caption_spell
 
 def test_small_portions_give_the_same_lists(work, manifest, monkeypatch):
     whole = {method: lists.read(made(work, manifest), "act_fn", method) for method in lists.METHODS}
-    monkeypatch.setattr(rank, "MOST_VALUES", 2 * 3 * 256)
+    monkeypatch.setattr(ranking, "MOST_VALUES", 2 * 3 * 256)
     path = made(work, manifest)
     for method, wanted in whole.items():
         found = lists.read(path, "act_fn", method)
@@ -153,8 +154,8 @@ def test_small_portions_give_the_same_lists(work, manifest, monkeypatch):
 
 
 def test_parts_hold_few_tokens_and_every_noun_once():
-    wanted = rank.targets(captions_of(), table_of())
-    parts = list(rank.portions(wanted, 2))
+    wanted = ranking.targets(captions_of(), table_of())
+    parts = list(ranking.portions(wanted, 2))
     assert all(len({token for one in part for token in one.tokens}) <= 2 or len(part) == 1 for part in parts)
     assert sorted(one.noun for part in parts for one in part) == sorted(one.noun for one in wanted)
 
@@ -203,10 +204,10 @@ def test_a_caption_beyond_the_capture_is_refused(work, manifest):
 
 
 def test_activations_that_are_not_finite_are_named():
-    target = rank.Target("s", "dog", 0, -1, (3,), True)
+    target = ranking.Target("s", "dog", 0, -1, (3,), True)
     told = {"precision": "float32", "keep": 4, "keep_others": 4, "seed": 0}
     with pytest.raises(VlmscopeError, match=r"'dog' of s are not finite[\s\S]*bfloat16"):
-        list(rank.of_noun(target, [torch.full((2, 5), torch.inf)], {3: torch.ones(2, 5)}, **told))
+        list(ranking.of_noun(target, [torch.full((2, 5), torch.inf)], {3: torch.ones(2, 5)}, **told))
 
 
 def test_a_capture_without_the_activation_is_answered_with_the_line_to_add(work, manifest):

@@ -9,10 +9,11 @@ from PIL import Image
 
 from vlmscope.config import default, plain, resolve
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import grids, runtime
-from vlmscope.mm_neurons.edit_plan import Edits
-from vlmscope.mm_neurons.grids import Seen
-from vlmscope.mm_neurons.runtime_plan import WHOLE, Stages
+from vlmscope.mm_neurons.edit.plan import Edits
+from vlmscope.mm_neurons.image import grids
+from vlmscope.mm_neurons.image.grids import Seen
+from vlmscope.mm_neurons.look import runtime
+from vlmscope.mm_neurons.look.runtime_plan import WHOLE, Stages
 
 ROOT = Path(__file__).resolve().parents[3]
 EDITS = {"mm_neurons_edit", "mm_neurons_edit_stack"}

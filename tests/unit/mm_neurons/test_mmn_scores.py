@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmscope.mm_neurons import scores
+from vlmscope.mm_neurons.rank import scores
 
 
 def drawn(*shape, seed=0):

@@ -2,10 +2,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import lists, semantic, sets
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.measures import semantic, sets
+from vlmscope.mm_neurons.measures.sets import LOWER, WIDTH, Sets
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, NOUNS, SIMILARITIES
-from vlmscope.mm_neurons.sets import LOWER, WIDTH, Sets
 from vlmscope.stats import Draws
 from vlmscope.store import tables
 

@@ -10,8 +10,9 @@ from vlmscope import raw
 from vlmscope import samples as table
 from vlmscope.datasets import sbu
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import grids, sensitivity
-from vlmscope.mm_neurons.grids import Seen, Units
+from vlmscope.mm_neurons.image import grids
+from vlmscope.mm_neurons.image.grids import Seen, Units
+from vlmscope.mm_neurons.measures import sensitivity
 from vlmscope.store import files
 from vlmscope.world.draw import draw
 

@@ -2,8 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import lists, sets
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.measures import sets
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 
 
 def neurons(*places):

@@ -6,10 +6,11 @@ import pytest
 
 from vlmscope.metrics import similarity
 from vlmscope.metrics.encoders import Contextual, OneLogit, Single
-from vlmscope.mm_neurons import lists, similarities
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.measures import similarities
+from vlmscope.mm_neurons.measures.sets import LOWER, WIDTH
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NEURON_TOKENS, SIMILARITIES
-from vlmscope.mm_neurons.sets import LOWER, WIDTH
 from vlmscope.models.load import describe
 from vlmscope.store import files, tables
 

@@ -2,9 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import layers, lists, sets, specificity
-from vlmscope.mm_neurons.lists import Entry, Neurons
-from vlmscope.mm_neurons.sets import WIDTH, Sets
+from vlmscope.mm_neurons.measures import layers, sets, specificity
+from vlmscope.mm_neurons.measures.sets import WIDTH, Sets
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.stats import Draws
 
 DRAWS = Draws(200, 0)

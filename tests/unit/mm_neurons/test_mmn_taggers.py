@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import taggers
+from vlmscope.mm_neurons.text import taggers
 from vlmscope.world.draw import draw
 from vlmscope.world.scene import DOMAINS
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import words
+from vlmscope.mm_neurons.rank import words
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.models.base import family
 from vlmscope.models.load import describe, load
@@ -97,7 +97,7 @@ def test_a_vocabulary_smaller_than_k_is_listed_whole():
 
 MEMORY = """
 import resource, sys, torch
-from vlmscope.mm_neurons import words
+from vlmscope.mm_neurons.rank import words
 torch.set_num_threads(1)
 units = int(sys.argv[1])
 down, rows = torch.randn(4, units), torch.randn(10_000, 4)

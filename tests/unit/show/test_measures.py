@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from vlmscope.mm_neurons import curves, invariance, layers, semantic, sets, specificity
+from vlmscope.mm_neurons.measures import curves, invariance, layers, semantic, sets, specificity
 from vlmscope.show import measures
 from vlmscope.store import tables
 

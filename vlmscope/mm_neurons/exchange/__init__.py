@@ -1,0 +1,1 @@
+"""Results as files of the released code, and such files as results."""

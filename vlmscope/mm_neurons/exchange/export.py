@@ -12,11 +12,12 @@ from PIL import Image
 
 from vlmscope import samples as table
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import draw, grids, lists
-from vlmscope.mm_neurons.examples import texts
 from vlmscope.mm_neurons.exchange import names
-from vlmscope.mm_neurons.lists import Neurons
+from vlmscope.mm_neurons.image import draw, grids
+from vlmscope.mm_neurons.look.examples import texts
 from vlmscope.mm_neurons.needs import TAKES
+from vlmscope.mm_neurons.rank import lists
+from vlmscope.mm_neurons.rank.lists import Neurons
 from vlmscope.mm_neurons.results import Results
 from vlmscope.mm_neurons.schemas import CAPTIONS, EFFECTS, NEURON_TOKENS, NOISE, NOUNS
 from vlmscope.raw import read_manifest

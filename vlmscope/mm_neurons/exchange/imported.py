@@ -18,11 +18,12 @@ from PIL import Image
 
 from vlmscope import samples as table
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import lists, nouns, rank, scores
-from vlmscope.mm_neurons.captions import reference
 from vlmscope.mm_neurons.exchange import names
-from vlmscope.mm_neurons.lists import Entry, Neurons
+from vlmscope.mm_neurons.rank import lists, ranking, scores
+from vlmscope.mm_neurons.rank.lists import Entry, Neurons
 from vlmscope.mm_neurons.schemas import CAPTIONS, NOUNS
+from vlmscope.mm_neurons.text import nouns
+from vlmscope.mm_neurons.text.captions import reference
 from vlmscope.models import written
 from vlmscope.models.base import family
 from vlmscope.raw import read_manifest
@@ -185,7 +186,7 @@ class Reader:
             told = nouns.found([(one.noun, self.spelled.spellings(one.noun)) for one in own], caption["tokens"])
             new = sorted({one.tokens[0] for one in told} - projected.keys())
             arithmetic = {"precision": self.told.precision, "fold_norm": False}
-            projected |= rank.projections(self.weights, self.kind, self.shape[0], new, **arithmetic) if new else {}
+            projected |= ranking.projections(self.weights, self.kind, self.shape[0], new, **arithmetic) if new else {}
             truth = nouns.truth_of(sample)
             for one, spelled in zip(own, told, strict=True):
                 listed = self._listed(one, projected[spelled.tokens[0]])

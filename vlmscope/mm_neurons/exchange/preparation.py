@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.mm_neurons import scores
-from vlmscope.mm_neurons.examples import words
+from vlmscope.mm_neurons.look.examples import words
+from vlmscope.mm_neurons.rank import scores
 from vlmscope.mm_neurons.schemas import NEURON_TOKENS
 from vlmscope.models import written
 from vlmscope.models.base import Family, family

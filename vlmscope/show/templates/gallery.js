@@ -13,7 +13,7 @@ function grid(one, rows, columns) {
   return maps.get(one);
 }
 
-// First cell and share of the second for every pixel of a line: see vlmscope/mm_neurons/maps.py.
+// First cell and share of the second for every pixel of a line: see vlmscope/mm_neurons/image/maps.py.
 function weights(size, cells) {
   return Array.from({ length: size }, (_, pixel) => {
     if (cells === 1) return [0, 0];

@@ -1,0 +1,1 @@
+"""One word of captions turned into another by output weights: places, methods, jobs, tables."""

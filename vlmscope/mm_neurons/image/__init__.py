@@ -1,0 +1,1 @@
+"""What neurons do at the image's tokens: maps, masks, and the tokens in another order."""

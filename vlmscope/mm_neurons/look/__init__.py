@@ -1,0 +1,1 @@
+"""What the gallery, the catalogue and the examples show; what every stage cost."""

@@ -1,0 +1,1 @@
+"""Sets of a noun's best neurons, compared over words, pictures, layers and activations."""

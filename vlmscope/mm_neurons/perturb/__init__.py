@@ -1,0 +1,1 @@
+"""Noise on a noun's neurons, and captions without them, beside random neurons."""

@@ -1,0 +1,1 @@
+"""Captions read and written anew, with output weights changed, and what the model then holds."""

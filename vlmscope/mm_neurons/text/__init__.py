@@ -1,0 +1,1 @@
+"""Captions as a model wrote them, and their nouns."""
