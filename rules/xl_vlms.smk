@@ -3,7 +3,7 @@
 # NEEDS     results/models/{model}/model.json, the captures named by xl_vlms.sets, their sample tables
 # MAKES     results/xl_vlms/{model}/vectors/{set}.h5
 # SETTINGS  xl_vlms.sets
-from vlmscope.xl_vlms.sets import Sets
+from vlmscope.xl_vlms.sets.plan import Sets
 
 sets = Sets(cfg)
 

@@ -12,7 +12,7 @@
 #           results/xl_vlms/{model}/released/analysis/{set}-{method}.pth   as the released code writes them
 #           results/xl_vlms/{model}/dictionaries/imported/{set}.h5         of the released code
 # SETTINGS  xl_vlms.dictionaries
-from vlmscope.xl_vlms.dictionary_plan import Plan
+from vlmscope.xl_vlms.dictionaries.plan import Plan
 
 concepts = Plan(cfg)
 cox_files = ["cox_table1.csv", "cox_table2_overlap.csv", "cox_fig3.png", "cox_layers.png", "cox_recon.png"]

@@ -6,7 +6,7 @@
 #           results/xl_vlms/{model}/learned/{task}/answers.parquet       under every way to steer
 #           results/xl_vlms/{model}/learned_{task}.csv
 # SETTINGS  xl_vlms.learned
-from vlmscope.xl_vlms.learned_plan import Tasks
+from vlmscope.xl_vlms.learned.plan import Tasks
 
 learned = Tasks(cfg)
 learned_kinds = {**paths.kinds, "learned": learned.kinds}

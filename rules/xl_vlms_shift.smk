@@ -6,7 +6,7 @@
 #           results/xl_vlms/{model}/shift_{t_overlap,iterations,alpha,keywords,k,layers,correlation}.csv, .png
 #           results/xl_vlms/{model}/released/analysis/*.pth            comparisons as the released code writes them
 # SETTINGS  xl_vlms.shift, xl_vlms.dictionaries.words
-from vlmscope.xl_vlms.shift_plan import FIGURES, TABLES, Shifts
+from vlmscope.xl_vlms.shift.plan import FIGURES, TABLES, Shifts
 
 shifts = Shifts(cfg)
 

@@ -7,7 +7,7 @@
 #           results/xl_vlms/{model}/shift_panels_{tuned}_{set}.html      concepts before and after fine-tuning
 #           results/xl_vlms/{model}/steering.html                        answers and captions at every strength
 # SETTINGS  xl_vlms.show
-from vlmscope.xl_vlms.show_plan import Pages
+from vlmscope.xl_vlms.pages.plan import Pages
 
 concept_pages = Pages(cfg)
 xl_parts = ["base.html", "page.css", "neurons.css", "nouns.css", "xl.css", "page.js", "nouns.js", "xl.js"]

@@ -9,7 +9,7 @@
 #           results/xl_vlms/{model}/separability.{csv,png}, steer_alpha.{svg,png}
 #           results/xl_vlms/steer_models.csv
 # SETTINGS  xl_vlms.vectors, xl_vlms.steer
-from vlmscope.xl_vlms.steer_plan import ABLATIONS, Steering
+from vlmscope.xl_vlms.steer.plan import ABLATIONS, Steering
 
 steering = Steering(cfg)
 steered_questions = f"results/data/{cfg.xl_vlms.steer.dataset}/{cfg.xl_vlms.steer.split}.parquet"

@@ -4,7 +4,7 @@ from vlmscope import meta
 from vlmscope.session import logged, settings
 from vlmscope.show import steered_captions
 from vlmscope.store import tables
-from vlmscope.xl_vlms import caption_tables
+from vlmscope.xl_vlms.captions import tables as caption_tables
 
 with logged(snakemake.log[0]):
     asked, out = settings(snakemake.params.settings), snakemake.output

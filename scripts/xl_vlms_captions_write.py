@@ -3,8 +3,8 @@
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import caption_steering
-from vlmscope.xl_vlms.steer_schemas import STEERED
+from vlmscope.xl_vlms.captions import steering as caption_steering
+from vlmscope.xl_vlms.steer.schemas import STEERED
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)

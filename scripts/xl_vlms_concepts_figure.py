@@ -2,7 +2,7 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.show import xl_cards
-from vlmscope.xl_vlms import gallery
+from vlmscope.xl_vlms.pages import gallery
 
 with logged(snakemake.log[0]):
     found = gallery.from_files(

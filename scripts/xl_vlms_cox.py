@@ -3,7 +3,8 @@
 from vlmscope.session import logged, settings
 from vlmscope.show import concept_figures
 from vlmscope.store import tables
-from vlmscope.xl_vlms import cox_schemas, cox_tables
+from vlmscope.xl_vlms.cox import tables as cox_tables
+from vlmscope.xl_vlms.dictionaries import schemas
 
 with logged(snakemake.log[0]):
     chosen, title = settings(snakemake.params.settings), concept_figures.title(settings(snakemake.params.title))
@@ -14,7 +15,7 @@ with logged(snakemake.log[0]):
         dictionaries=snakemake.input.dictionaries,
         settings=chosen,
     )
-    recon = tables.read(snakemake.input.recon, cox_schemas.RECON)
+    recon = tables.read(snakemake.input.recon, schemas.RECON)
     tables.write_all(found, snakemake.output)
     concept_figures.grounded(found["fig3"][0].filter(method=chosen["main"]), title, snakemake.output.fig3_picture)
     concept_figures.layers(found["layers"][0], title, snakemake.output.layers_picture)

@@ -2,10 +2,10 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import dictionary_make
+from vlmscope.xl_vlms.dictionaries import make
 
 with logged(snakemake.log[0]):
-    found = dictionary_make.from_files(
+    found = make.from_files(
         snakemake.output.dictionaries,
         train=snakemake.input.train,
         test=snakemake.input.test,

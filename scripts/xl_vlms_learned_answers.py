@@ -3,8 +3,8 @@
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import learned_answers
-from vlmscope.xl_vlms.learned_vectors import ANSWERS
+from vlmscope.xl_vlms.learned import answers as learned_answers
+from vlmscope.xl_vlms.learned.vectors import ANSWERS
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)

@@ -3,7 +3,7 @@
 from vlmscope import meta
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import pope
+from vlmscope.xl_vlms.learned import pope
 
 with logged(snakemake.log[0]):
     table = pope.from_files(

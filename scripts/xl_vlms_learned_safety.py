@@ -3,7 +3,7 @@
 from vlmscope import meta
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import safety_table
+from vlmscope.xl_vlms.learned import safety_table
 
 with logged(snakemake.log[0]):
     table = safety_table.from_files(

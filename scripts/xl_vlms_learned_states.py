@@ -2,16 +2,16 @@
 
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
-from vlmscope.xl_vlms import learned_states, learned_vectors
+from vlmscope.xl_vlms.learned import states, vectors
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
     asked = settings(snakemake.params.settings)
-    parts = learned_states.from_files(
+    parts = states.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         raw=snakemake.input.raw,
         samples=snakemake.input.samples,
         settings=asked,
         batch=snakemake.resources.batch,
     )
-    learned_vectors.write_all(parts, snakemake.output.states, asked)
+    vectors.write_all(parts, snakemake.output.states, asked)

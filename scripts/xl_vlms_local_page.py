@@ -2,10 +2,10 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.show import xl_pages
-from vlmscope.xl_vlms import local_page
+from vlmscope.xl_vlms.pages import local
 
 with logged(snakemake.log[0]):
-    found = local_page.from_files(
+    found = local.from_files(
         snakemake.input.dictionaries,
         scored=snakemake.input.scored,
         samples=snakemake.input.samples,

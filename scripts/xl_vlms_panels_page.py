@@ -2,7 +2,7 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.show import xl_pages
-from vlmscope.xl_vlms import panels
+from vlmscope.xl_vlms.pages import panels
 
 with logged(snakemake.log[0]):
     found = panels.from_files(

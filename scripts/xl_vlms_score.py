@@ -2,11 +2,12 @@
 
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import cox_schemas, cox_score
+from vlmscope.xl_vlms.cox import score
+from vlmscope.xl_vlms.dictionaries import schemas
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    found = cox_score.from_files(
+    found = score.from_files(
         snakemake.input.dictionaries,
         model=snakemake.wildcards.model,
         words=snakemake.input.vocabulary,
@@ -17,4 +18,4 @@ with logged(snakemake.log[0]):
         batch=snakemake.resources.batch,
         device=device(snakemake.resources.gpu, snakemake.resources.device),
     )
-    tables.write(found, snakemake.output.scored, cox_schemas.SCORED)
+    tables.write(found, snakemake.output.scored, schemas.SCORED)

@@ -1,7 +1,7 @@
 """Compare the concepts of two models over one set of vectors."""
 
 from vlmscope.session import logged, settings
-from vlmscope.xl_vlms.shift_files import from_files
+from vlmscope.xl_vlms.shift.files import from_files
 
 with logged(snakemake.log[0]):
     from_files(

@@ -4,7 +4,7 @@ from vlmscope import meta
 from vlmscope.session import logged
 from vlmscope.show import shifts
 from vlmscope.store import tables
-from vlmscope.xl_vlms import shift_tables
+from vlmscope.xl_vlms.shift import tables as shift_tables
 
 with logged(snakemake.log[0]):
     found, out = shift_tables.from_files(snakemake.input.compared), snakemake.output

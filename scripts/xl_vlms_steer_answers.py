@@ -3,12 +3,12 @@
 from vlmscope.models.load import load
 from vlmscope.session import device, logged, prepare_torch, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import steer_answers
-from vlmscope.xl_vlms.steer_schemas import STEERED
+from vlmscope.xl_vlms.steer import answers
+from vlmscope.xl_vlms.steer.schemas import STEERED
 
 with logged(snakemake.log[0]):
     prepare_torch(snakemake.threads)
-    rows = steer_answers.from_files(
+    rows = answers.from_files(
         load(snakemake.input.model, device(snakemake.resources.gpu, snakemake.resources.device)),
         raw=snakemake.input.raw,
         samples_table=snakemake.input.samples,

@@ -2,8 +2,8 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.store import tables
-from vlmscope.xl_vlms import steer_tables
-from vlmscope.xl_vlms.steer_schemas import STEER
+from vlmscope.xl_vlms.steer import tables as steer_tables
+from vlmscope.xl_vlms.steer.schemas import STEER
 
 with logged(snakemake.log[0]):
     vectors = settings(snakemake.params.settings)["vectors"]

@@ -3,8 +3,8 @@
 from vlmscope.session import logged, settings
 from vlmscope.show import steering
 from vlmscope.store import tables
-from vlmscope.xl_vlms import separability
-from vlmscope.xl_vlms.steer_schemas import SEPARABILITY
+from vlmscope.xl_vlms.steer import separability
+from vlmscope.xl_vlms.steer.schemas import SEPARABILITY
 
 with logged(snakemake.log[0]):
     asked, about = settings(snakemake.params.settings), settings(snakemake.params.about)

@@ -3,8 +3,9 @@
 from vlmscope.session import logged, settings
 from vlmscope.show import steering
 from vlmscope.store import tables
-from vlmscope.xl_vlms import directions, steer_tables
-from vlmscope.xl_vlms.steer_schemas import DIRECTIONS, STEERED
+from vlmscope.xl_vlms.steer import directions
+from vlmscope.xl_vlms.steer import tables as steer_tables
+from vlmscope.xl_vlms.steer.schemas import DIRECTIONS, STEERED
 
 with logged(snakemake.log[0]):
     steer, about = settings(snakemake.params.settings), settings(snakemake.params.about)

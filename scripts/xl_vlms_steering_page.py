@@ -2,10 +2,10 @@
 
 from vlmscope.session import logged, settings
 from vlmscope.show import xl_pages
-from vlmscope.xl_vlms import steering_page
+from vlmscope.xl_vlms.pages import steering
 
 with logged(snakemake.log[0]):
-    found = steering_page.from_files(
+    found = steering.from_files(
         answered=snakemake.input.answered,
         described=snakemake.input.described,
         model=snakemake.wildcards.model,

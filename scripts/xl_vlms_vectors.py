@@ -1,7 +1,7 @@
 """Write the vectors of a set: the states of a capture that its rule picks."""
 
 from vlmscope.session import logged, settings
-from vlmscope.xl_vlms import select_files
+from vlmscope.xl_vlms.sets import select_files
 
 with logged(snakemake.log[0]):
     select_files.make(

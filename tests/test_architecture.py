@@ -57,6 +57,9 @@ PARTS = {
     "llava_interp": (
         *("exchange", "look", "ablation", "tracing", "attention", "lens", "knockout", "tables", "asking", "schemas"),
     ),
+    "xl_vlms": (
+        *("pages", "exchange", "captions", "learned", "shift", "cox", "steer", "dictionaries", "words", "sets"),
+    ),
 }
 SYSTEMS = {"mmneuron", "mm_neurons", "xl_vlms", "multimodal_sae", "llava_interp"}
 # Modules whose import may bring torch; everything else starts in a fraction of a second.
@@ -75,7 +78,7 @@ TORCH = re.compile(
     r"|mm_neurons/(rank/(words|scores|ranking|gradient|attribution)|image/(patches|units|shuffle)|runs/\w+)\.py"
     r"|mm_neurons/(perturb/(effects|trials)|edit/(making|files|methods|optimise))\.py"
     # Deviation: states under forced answers, and the network that is trained on them.
-    r"|xl_vlms/learned_(states|train)\.py"
+    r"|xl_vlms/learned/(states|train)\.py"
     # Deviation: latents at given states; all passes of the atlas.
     r"|atlas/(edits|latents|objects|steering|runs)\.py"
     # Deviation: the two towers of CLIP.
@@ -183,6 +186,12 @@ def test_parts_of_a_system_import_downwards(path):
         before, _, rest = module.partition(f"{system}.")
         if before == "vlmscope." and rest.split(".")[0] != path.parent.name:
             assert PARTS[system].index(rest.split(".")[0]) > own, f"{name(path)} imports {module}"
+
+
+@pytest.mark.parametrize("system", PARTS)
+def test_every_part_of_a_system_has_a_place(system):
+    parts = {path.name for path in (ROOT / "vlmscope" / system).iterdir() if (path / "__init__.py").is_file()}
+    assert parts <= set(PARTS[system])
 
 
 def test_every_part_of_the_library_has_one_place_in_the_table():

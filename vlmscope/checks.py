@@ -10,7 +10,7 @@ from vlmscope.mm_neurons import needs
 from vlmscope.mmneuron import metrics, modules
 from vlmscope.models import base as families
 from vlmscope.models.tiny.recipe import RECIPES
-from vlmscope.xl_vlms import needs as states
+from vlmscope.xl_vlms.sets import needs as states
 
 # Listed, not imported: every job reads the rules anew, and the readers bring numpy and polars.
 FORMATS = Path(__file__).with_name("datasets")

@@ -6,7 +6,7 @@ from vlmscope.config import Config, digest_ready, plain
 from vlmscope.models.convert.recipe import recipe
 from vlmscope.models.load import checkpoint_folder
 from vlmscope.models.tiny.recipe import RECIPES
-from vlmscope.xl_vlms import shift_plan
+from vlmscope.xl_vlms.shift import plan as shift_plan
 
 # Formats whose pictures lie behind a list of links, and the options of their readers that say which are fetched.
 LINKED = {"sbu": ("train", "valid", "test", "seed")}

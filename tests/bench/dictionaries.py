@@ -26,7 +26,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import DictionaryLearning
 
 from vlmscope.metrics.concepts import cosines, matched
-from vlmscope.xl_vlms import dictionary, semi_nmf
+from vlmscope.xl_vlms.dictionaries import dictionary, semi_nmf
 
 STEPS = 5000
 

@@ -28,8 +28,8 @@ from vlmscope.models.load import describe, load
 from vlmscope.pushes import Push, pushed
 from vlmscope.store import files
 from vlmscope.world import draw
-from vlmscope.xl_vlms import steer_answers
-from vlmscope.xl_vlms.steer_conditions import Condition
+from vlmscope.xl_vlms.steer import answers as steer_answers
+from vlmscope.xl_vlms.steer.conditions import Condition
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {"llava15": "llava", "idefics2": "idefics2", "molmo": "molmo", "qwen2-vl": "qwen2_vl"}

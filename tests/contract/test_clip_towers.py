@@ -12,7 +12,7 @@ from vlmscope.metrics.clip_towers import Towers
 from vlmscope.models import load
 from vlmscope.store import files
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms.cox_score import STAND_IN, Scorer
+from vlmscope.xl_vlms.cox.score import STAND_IN, Scorer
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 12

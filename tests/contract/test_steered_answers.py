@@ -9,9 +9,9 @@ from vlmscope import replay
 from vlmscope.models import answer, inputs
 from vlmscope.pushes import Push, pushed
 from vlmscope.samples import Sample
-from vlmscope.xl_vlms import steer_answers
-from vlmscope.xl_vlms.steer_conditions import Condition
-from vlmscope.xl_vlms.steer_schemas import STEERED
+from vlmscope.xl_vlms.steer import answers as steer_answers
+from vlmscope.xl_vlms.steer.conditions import Condition
+from vlmscope.xl_vlms.steer.schemas import STEERED
 
 NEW = 4
 every_steered = pytest.mark.parametrize("family", ["llava", "idefics2", "molmo", "qwen2_vl"])

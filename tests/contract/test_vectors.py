@@ -13,8 +13,8 @@ from vlmscope.samples import picture
 from vlmscope.store import files, spelling
 from vlmscope.store.shards import Answer
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms import needs, select
-from vlmscope.xl_vlms.select_files import means
+from vlmscope.xl_vlms.sets import needs, select
+from vlmscope.xl_vlms.sets.select_files import means
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 TAKES = [{"site": site, "where": "emitting", "keep": "values"} for site in ("resid_post", "final_norm")]

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmscope.xl_vlms import dictionary, grounding, overlap
-from vlmscope.xl_vlms.filter import WordFilter, is_number
+from vlmscope.xl_vlms.dictionaries import dictionary, overlap
+from vlmscope.xl_vlms.words import grounding
+from vlmscope.xl_vlms.words.filter import WordFilter, is_number
 
 HERE = Path(__file__).parent / "xl_vlms"
 # Tolerances of concepts and of activations, as shares of the largest activation (xl_vlms.md 11, check 6).

@@ -14,7 +14,7 @@ from vlmscope.models.inputs import Batch
 from vlmscope.models.load import Loaded, slim_imports
 from vlmscope.store import shards
 from vlmscope.store.shards import Answer
-from vlmscope.xl_vlms import needs, select, select_files
+from vlmscope.xl_vlms.sets import needs, select, select_files
 
 HERE = Path(__file__).parent / "xl_vlms"
 MODULES = {"block.1": "model.language_model.layers.1", "final_norm": "model.language_model.norm"}

@@ -118,8 +118,8 @@ def test_a_table_beside_a_file_that_names_it_counts(project):
 
 def test_published_numbers_are_in_the_code_of_the_tables_that_show_them():
     forget()
-    assert "vlmscope/xl_vlms/published_steering.toml" in code.closure("scripts/xl_vlms_steer_tables.py")
-    assert "vlmscope/xl_vlms/published_concepts.toml" in code.closure("scripts/xl_vlms_cox.py")
+    assert "vlmscope/xl_vlms/steer/published.toml" in code.closure("scripts/xl_vlms_steer_tables.py")
+    assert "vlmscope/xl_vlms/cox/published.toml" in code.closure("scripts/xl_vlms_cox.py")
 
 
 def test_modules_found_by_name_count_when_the_job_uses_them(project):

@@ -8,7 +8,7 @@ from checkout import Checkout
 
 from vlmscope import samples
 from vlmscope.store import rows, shards
-from vlmscope.xl_vlms import vectors
+from vlmscope.xl_vlms.sets import vectors
 
 HOME = "results/xl_vlms/llava15"
 INDEX = "results/captures/llava15/concept_states/coco/index.json"

@@ -5,7 +5,8 @@ import pytest
 from checkout import Checkout
 
 from vlmscope.store import tables
-from vlmscope.xl_vlms import cox_schemas, dictionary_files
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
+from vlmscope.xl_vlms.dictionaries import schemas as cox_schemas
 
 HOME = "results/xl_vlms/llava15"
 FILES = {

@@ -5,8 +5,9 @@ import pytest
 from checkout import Checkout
 
 from vlmscope.store import files, tables
-from vlmscope.xl_vlms import shift_files, shift_released
-from vlmscope.xl_vlms.shift_tables import SCHEMAS
+from vlmscope.xl_vlms.exchange import shifts as shift_released
+from vlmscope.xl_vlms.shift import files as shift_files
+from vlmscope.xl_vlms.shift.tables import SCHEMAS
 
 HOME = "results/xl_vlms/llava15"
 TARGET, RELEASED = f"{HOME}/shift.csv", f"{HOME}/released/analysis/analyse_clusters_llava15-place-cat.pth"

@@ -5,8 +5,8 @@ import pytest
 from checkout import Checkout
 
 from vlmscope.store import files, tables
-from vlmscope.xl_vlms import steering_files
-from vlmscope.xl_vlms.steer_schemas import DIRECTIONS, EFFECTS, SEPARABILITY, STEER, STEERED
+from vlmscope.xl_vlms.steer import files as steering_files
+from vlmscope.xl_vlms.steer.schemas import DIRECTIONS, EFFECTS, SEPARABILITY, STEER, STEERED
 
 HOME = "results/xl_vlms/llava15"
 ABLATIONS = tuple(

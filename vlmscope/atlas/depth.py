@@ -15,7 +15,7 @@ from vlmscope.atlas import neurons, states
 from vlmscope.llava_interp.knockout import tables as knockout_tables
 from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.store import tables
-from vlmscope.xl_vlms import modules, vectors
+from vlmscope.xl_vlms.sets import modules, vectors
 
 # One row per quantity and depth.
 #   control   the same for what should show nothing; controlled: what that is

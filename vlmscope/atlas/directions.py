@@ -22,7 +22,8 @@ from vlmscope.atlas.states import States
 from vlmscope.errors import VlmscopeError
 from vlmscope.metrics.concepts import correlations, cosines
 from vlmscope.multimodal_sae.coder import checkpoint
-from vlmscope.xl_vlms import dictionary_files, modules
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
+from vlmscope.xl_vlms.sets import modules
 
 NOTES = (
     "The autoencoder learnt states of prompts; the states here are those that wrote words, of other pictures.",

@@ -15,7 +15,7 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.mm_neurons.look.catalogue import METHOD
 from vlmscope.mm_neurons.rank import lists
 from vlmscope.multimodal_sae.coder import checkpoint
-from vlmscope.xl_vlms import modules, vectors
+from vlmscope.xl_vlms.sets import modules, vectors
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from vlmscope.mm_neurons.look.examples import BAR
 from vlmscope.mmneuron import masks, modules
 from vlmscope.multimodal_sae.steer.features import auc
 from vlmscope.store import files, tables
-from vlmscope.xl_vlms import dictionary_files
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
 
 ALL = "all"
 # What a table row shows, in this order.

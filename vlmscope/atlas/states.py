@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.xl_vlms import vectors
+from vlmscope.xl_vlms.sets import vectors
 
 # Fewer states make no direction.
 FEWEST = 4

@@ -21,7 +21,7 @@ def title(settings: Mapping[str, Any]) -> str:
 def grounded(table: pl.DataFrame, title: str, *targets: Target) -> None:
     """A bar pair per token: mean over its concepts of the score of their words, and of random words.
 
-    table   `cox_schemas.FIG3` of one method; dots are concepts
+    table   `xl_vlms.dictionaries.schemas.FIG3` of one method; dots are concepts
     """
     pyplot = style.use()
     metrics = [one for one in METRICS if one in table["metric"].to_list()]
@@ -45,7 +45,7 @@ def grounded(table: pl.DataFrame, title: str, *targets: Target) -> None:
 def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
     """CLIPScore of concepts' words over the layer that the states are from, with 95 % intervals.
 
-    table   `cox_schemas.LAYERS`; random words dashed
+    table   `xl_vlms.dictionaries.schemas.LAYERS`; random words dashed
     """
     pyplot = style.use()
     figure, axes = pyplot.subplots(1, 1, figsize=(4.8, 3), squeeze=False, layout="constrained")
@@ -72,7 +72,7 @@ def layers(table: pl.DataFrame, title: str, *targets: Target) -> None:
 def recon(table: pl.DataFrame, title: str, *targets: Target) -> None:
     """Held-out error over the number of concepts, a panel per token and a line per method.
 
-    table   `cox_schemas.RECON`; least squares on random samples dashed
+    table   `xl_vlms.dictionaries.schemas.RECON`; least squares on random samples dashed
     """
     pyplot = style.use()
     tokens = table["token"].unique(maintain_order=True).to_list()

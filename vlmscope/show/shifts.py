@@ -25,7 +25,7 @@ GOALS = {"cosine": "cosine to the goal", "t_overlap": "T-Overlap with the goal, 
 def draw(found: Mapping[str, tuple[pl.DataFrame, Any]], targets: Sequence[str]) -> None:
     """The figure of every table that a target is named like; of a table without a row one that says so.
 
-    found   tables with their schemas, `xl_vlms.shift_tables`
+    found   tables with their schemas, `xl_vlms.shift.tables`
     """
     tables = {name: table for name, (table, _) in found.items()}
     drawers = {

@@ -19,7 +19,7 @@ CONTROLS = {"random": "random direction", "shuffled": "shuffled labels"}
 def dose(table: pl.DataFrame, title: str, *targets: str | Path) -> None:
     """A row of panels per vector: a line per block over the strength, controls in gray, no steering dashed.
 
-    table   `caption_tables.TABLE`; whiskers are its 95 % intervals
+    table   `xl_vlms.captions.tables.TABLE`; whiskers are its 95 % intervals
     """
     pyplot = style.use()
     vectors = table["vector"].unique(maintain_order=True).to_list()

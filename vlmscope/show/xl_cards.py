@@ -16,7 +16,7 @@ WIDE = 44
 
 
 def cards(data: Mapping[str, Any], pictures: Sequence[str], *targets: str | Path, label: str, scale: str) -> None:
-    """Draw the cards of a dictionary, concepts of most samples first. See `xl_vlms.gallery`.
+    """Draw the cards of a dictionary, concepts of most samples first. See `xl_vlms.pages.gallery`.
 
     pictures   references, by number
     """

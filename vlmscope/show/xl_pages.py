@@ -15,7 +15,7 @@ MOST_BYTES = 12_000_000
 
 
 def concepts(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **look: Any) -> None:
-    """Cards of the concepts of a dictionary. See `xl_vlms.gallery`.
+    """Cards of the concepts of a dictionary. See `xl_vlms.pages.gallery`.
 
     pictures   references, by number
     look       scale; pixels: longest side of pictures; target
@@ -24,17 +24,17 @@ def concepts(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **
 
 
 def local(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **look: Any) -> None:
-    """Held-out samples by their most active concepts. See `xl_vlms.local_page`."""
+    """Held-out samples by their most active concepts. See `xl_vlms.pages.local`."""
     _write("xl_local", data, pictures, f"Concepts in single pictures of \u201c{data['set']}\u201d: {label}", **look)
 
 
 def panels(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **look: Any) -> None:
-    """Concepts before and after fine-tuning. See `xl_vlms.panels`."""
+    """Concepts before and after fine-tuning. See `xl_vlms.pages.panels`."""
     _write("xl_panels", data, pictures, f"Concepts of \u201c{data['set']}\u201d: {label} and {data['tuned']}", **look)
 
 
 def steering(data: Mapping[str, Any], pictures: Sequence[str], *, label: str, **look: Any) -> None:
-    """Answers at every strength of a steering vector. See `xl_vlms.steering_page`."""
+    """Answers at every strength of a steering vector. See `xl_vlms.pages.steering`."""
     _write("xl_steering", data, pictures, f"Steering {label}", **look)
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vlmscope.show import concept_figures
-from vlmscope.xl_vlms import cox_schemas
+from vlmscope.xl_vlms.dictionaries import schemas as cox_schemas
 
 ABOUT = {"model": "m", "token": "dog", "method": "snmf", "k": 2, "seed": 0, "n": 2}
 

@@ -16,9 +16,11 @@ from vlmscope.datasets import karpathy
 from vlmscope.models.load import describe, load
 from vlmscope.store import files
 from vlmscope.world import draw
-from vlmscope.xl_vlms import caption_steering, caption_tables, steer_answers
-from vlmscope.xl_vlms import steering_vectors as directions
-from vlmscope.xl_vlms.steering_files import Steering
+from vlmscope.xl_vlms.captions import steering as caption_steering
+from vlmscope.xl_vlms.captions import tables as caption_tables
+from vlmscope.xl_vlms.steer import answers as steer_answers
+from vlmscope.xl_vlms.steer import vectors as directions
+from vlmscope.xl_vlms.steer.files import Steering
 
 pytestmark = pytest.mark.slow
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "llava15"

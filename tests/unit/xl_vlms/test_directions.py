@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.xl_vlms import directions
-from vlmscope.xl_vlms.steer_schemas import DIRECTIONS
+from vlmscope.xl_vlms.steer import directions
+from vlmscope.xl_vlms.steer.schemas import DIRECTIONS
 
 BEFORE = ["red"] * 4 + ["blue"] * 3 + ["a dog"] * 2 + ["yes"]
 AFTER = ["blue car"] * 5 + ["blue"] * 2 + ["red"] + ["green"] * 2

@@ -16,9 +16,13 @@ from vlmscope.models.load import describe, load
 from vlmscope.settings.xl_vlms.learned import DEFAULT, Task
 from vlmscope.store import files
 from vlmscope.world import draw
-from vlmscope.xl_vlms import learned_answers, learned_fit, learned_states, learned_train, pope
-from vlmscope.xl_vlms.learned_net import Net
-from vlmscope.xl_vlms.learned_train import Pairs
+from vlmscope.xl_vlms.learned import answers as learned_answers
+from vlmscope.xl_vlms.learned import fit as learned_fit
+from vlmscope.xl_vlms.learned import pope
+from vlmscope.xl_vlms.learned import states as learned_states
+from vlmscope.xl_vlms.learned import train as learned_train
+from vlmscope.xl_vlms.learned.net import Net
+from vlmscope.xl_vlms.learned.train import Pairs
 
 pytestmark = pytest.mark.slow
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "llava15"

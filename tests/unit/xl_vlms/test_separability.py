@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmscope.xl_vlms import separability
+from vlmscope.xl_vlms.steer import separability
 
 drawn = np.random.default_rng(0)
 LABELS = np.repeat(np.array(["a", "b", "c"]), [40, 25, 15])

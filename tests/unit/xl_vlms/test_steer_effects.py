@@ -6,9 +6,9 @@ import pytest
 
 from vlmscope.metrics.vqa_official import Question
 from vlmscope.stats import Draws
-from vlmscope.xl_vlms import steer_effects
-from vlmscope.xl_vlms.steer_effects import Aim
-from vlmscope.xl_vlms.steer_schemas import EFFECTS, STEERED
+from vlmscope.xl_vlms.steer import effects as steer_effects
+from vlmscope.xl_vlms.steer.effects import Aim
+from vlmscope.xl_vlms.steer.schemas import EFFECTS, STEERED
 
 TRUE = ["yes", "yes", "yes", "no", "no", "1", "2", "red", "red", "blue"]
 KINDS = ["yes/no"] * 5 + ["number"] * 2 + ["other"] * 3

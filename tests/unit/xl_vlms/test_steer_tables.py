@@ -6,9 +6,9 @@ import pytest
 from vlmscope.errors import VlmscopeError
 from vlmscope.settings.xl_vlms.steer import VECTORS, Vector
 from vlmscope.store import hdf5, tables
-from vlmscope.xl_vlms import steer_tables
-from vlmscope.xl_vlms.steer_schemas import EFFECTS, STEER
-from vlmscope.xl_vlms.vectors import FORMAT
+from vlmscope.xl_vlms.sets.vectors import FORMAT
+from vlmscope.xl_vlms.steer import tables as steer_tables
+from vlmscope.xl_vlms.steer.schemas import EFFECTS, STEER
 
 CATALOGUE = {name: Vector(**one).model_dump() for name, one in VECTORS.items()}
 

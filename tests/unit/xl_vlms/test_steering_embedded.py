@@ -17,10 +17,11 @@ from vlmscope.models.load import describe, load
 from vlmscope.stats import Draws
 from vlmscope.store import files
 from vlmscope.world import draw
-from vlmscope.xl_vlms import steer_answers, steer_effects
-from vlmscope.xl_vlms import steering_vectors as directions
-from vlmscope.xl_vlms.steer_conditions import Condition
-from vlmscope.xl_vlms.steer_effects import Aim
+from vlmscope.xl_vlms.steer import answers as steer_answers
+from vlmscope.xl_vlms.steer import effects as steer_effects
+from vlmscope.xl_vlms.steer import vectors as directions
+from vlmscope.xl_vlms.steer.conditions import Condition
+from vlmscope.xl_vlms.steer.effects import Aim
 
 pytestmark = pytest.mark.slow
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "llava15"

@@ -9,8 +9,12 @@ from vlmscope import samples
 from vlmscope.errors import VlmscopeError
 from vlmscope.settings.xl_vlms.steer import Vector
 from vlmscope.store import arrays, tables, torch_files
-from vlmscope.xl_vlms import steering_files, steering_released, steering_source, vectors
-from vlmscope.xl_vlms import steering_vectors as directions
+from vlmscope.xl_vlms.exchange import steering as exchanged
+from vlmscope.xl_vlms.sets import vectors
+from vlmscope.xl_vlms.steer import files as steering_files
+from vlmscope.xl_vlms.steer import released as steering_released
+from vlmscope.xl_vlms.steer import source as steering_source
+from vlmscope.xl_vlms.steer import vectors as directions
 
 CHOICES = ["yes"] * 12 + ["no"] * 8 + ["red"] * 10
 TYPES = ["yes/no"] * 20 + ["other"] * 10
@@ -197,7 +201,7 @@ def test_a_released_vector_takes_the_place_of_one_that_would_be_made(files, tmp_
     targets = [str(tmp_path / "yes-no.safetensors")]
     ours = made(files, catalogue)
     steering_files.write_all(ours, targets)
-    steering_released.write_all(targets, tmp_path / "released", vectors=catalogue)
+    exchanged.write_all(targets, tmp_path / "released", vectors=catalogue)
     path = tmp_path / "released" / "shift_of_means_yes-no.pth"
     assert torch_files.read(path)["steering_vector"].dtype == np.float16
     imported = {"yes-no": {"file": str(path), "key": "steering_vector", "block": 2}}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.xl_vlms import dictionary
-from vlmscope.xl_vlms import steering_vectors as directions
+from vlmscope.xl_vlms.dictionaries import dictionary
+from vlmscope.xl_vlms.steer import vectors as directions
 
 drawn = np.random.default_rng(0)
 BASE, TARGET = drawn.normal(size=(30, 6)).astype(np.float32), drawn.normal(1, size=(20, 6)).astype(np.float32)

@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from sklearn.decomposition import DictionaryLearning
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.xl_vlms import dictionary, semi_nmf, snmf
+from vlmscope.xl_vlms.dictionaries import dictionary, semi_nmf, snmf
 
 K = 4
 

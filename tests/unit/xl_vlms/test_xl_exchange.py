@@ -8,10 +8,10 @@ from sklearn.decomposition import PCA, DictionaryLearning
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import torch_files
-from vlmscope.xl_vlms import dictionary
-from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
+from vlmscope.xl_vlms.dictionaries import dictionary
+from vlmscope.xl_vlms.dictionaries.files import Key, Side, Stored
 from vlmscope.xl_vlms.exchange import dictionaries
-from vlmscope.xl_vlms.vectors import VectorSet
+from vlmscope.xl_vlms.sets.vectors import VectorSet
 
 
 def vector_set(count, seed):

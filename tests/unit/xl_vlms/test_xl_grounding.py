@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vlmscope.errors import VlmscopeError
-from vlmscope.xl_vlms import filter as filters
-from vlmscope.xl_vlms import grounding, overlap
+from vlmscope.xl_vlms.dictionaries import overlap
+from vlmscope.xl_vlms.words import filter as filters
+from vlmscope.xl_vlms.words import grounding
 
 PIECES = ["", " Dog", "dog", " the", "red", "7", " xq", "Blue"]
 

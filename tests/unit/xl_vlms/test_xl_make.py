@@ -8,19 +8,16 @@ from vlmscope.errors import VlmscopeError
 from vlmscope.metrics import concepts as measures
 from vlmscope.settings.xl_vlms.dictionaries import Dictionaries
 from vlmscope.stats import Draws
-from vlmscope.xl_vlms import (
-    compare,
-    concept_classes,
-    cox_schemas,
-    cox_tables,
-    dictionary,
-    dictionary_files,
-    faithful,
-    vectors,
-    vocabulary,
-)
-from vlmscope.xl_vlms import dictionary_make as making
-from vlmscope.xl_vlms.vocabulary import Vocabulary
+from vlmscope.xl_vlms.cox import classes as concept_classes
+from vlmscope.xl_vlms.cox import compare, faithful
+from vlmscope.xl_vlms.cox import tables as cox_tables
+from vlmscope.xl_vlms.dictionaries import dictionary
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
+from vlmscope.xl_vlms.dictionaries import make as making
+from vlmscope.xl_vlms.dictionaries import schemas as cox_schemas
+from vlmscope.xl_vlms.sets import vectors
+from vlmscope.xl_vlms.words import vocabulary
+from vlmscope.xl_vlms.words.vocabulary import Vocabulary
 
 WORDS = ("dog", "red", "blue", "park", "beach", "room", "cat", "ball")
 WIDTH = 12

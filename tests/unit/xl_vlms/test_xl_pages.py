@@ -16,9 +16,12 @@ from vlmscope.metrics.text import forms
 from vlmscope.show import xl_cards, xl_pages
 from vlmscope.store import files, tables
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms import gallery, local_page, page_parts, panels, steering_page
-from vlmscope.xl_vlms.cox_schemas import SCORED
-from vlmscope.xl_vlms.show_plan import Pages
+from vlmscope.xl_vlms.dictionaries.schemas import SCORED
+from vlmscope.xl_vlms.pages import gallery, panels
+from vlmscope.xl_vlms.pages import local as local_page
+from vlmscope.xl_vlms.pages import parts as page_parts
+from vlmscope.xl_vlms.pages import steering as steering_page
+from vlmscope.xl_vlms.pages.plan import Pages
 
 PAGES = ("concepts", "local", "panels", "steering")
 

@@ -9,8 +9,11 @@ from sklearn.cluster import KMeans
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.stats import Draws
-from vlmscope.xl_vlms import grounding, shift, shift_held_out, shift_study
-from vlmscope.xl_vlms.vectors import VectorSet
+from vlmscope.xl_vlms.sets.vectors import VectorSet
+from vlmscope.xl_vlms.shift import held_out as shift_held_out
+from vlmscope.xl_vlms.shift import moves as shift
+from vlmscope.xl_vlms.shift import study as shift_study
+from vlmscope.xl_vlms.words import grounding
 
 D, K, PIECES = 12, 4, [f"word{number % 37}" for number in range(60)]
 UNEMBEDDING = np.random.default_rng(9).standard_normal((60, D)).astype(np.float32)

@@ -13,7 +13,12 @@ from vlmscope.config import default, plain, resolve
 from vlmscope.errors import VlmscopeError
 from vlmscope.show import shifts as figures
 from vlmscope.store import files, tables, torch_files
-from vlmscope.xl_vlms import shift_files, shift_plan, shift_released, shift_tables, vectors, vocabulary
+from vlmscope.xl_vlms.exchange import shifts as shift_released
+from vlmscope.xl_vlms.sets import vectors
+from vlmscope.xl_vlms.shift import files as shift_files
+from vlmscope.xl_vlms.shift import plan as shift_plan
+from vlmscope.xl_vlms.shift import tables as shift_tables
+from vlmscope.xl_vlms.words import vocabulary
 
 D, K, N = 10, 4, 80
 SETTINGS = {

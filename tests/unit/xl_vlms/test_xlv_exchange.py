@@ -10,9 +10,9 @@ import torch
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import torch_files
-from vlmscope.xl_vlms import vectors
 from vlmscope.xl_vlms.exchange import features, sets
-from vlmscope.xl_vlms.sets import Sets
+from vlmscope.xl_vlms.sets import vectors
+from vlmscope.xl_vlms.sets.plan import Sets
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xl_vlms"
 IMAGES = [f"/data/coco/train2014/COCO_train2014_{number:012d}.jpg" for number in (9, 25, 9)]

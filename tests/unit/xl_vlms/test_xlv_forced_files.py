@@ -12,8 +12,8 @@ from vlmscope.config import default
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
 from vlmscope.store import tables
-from vlmscope.xl_vlms import learned_vectors
 from vlmscope.xl_vlms.exchange import forced
+from vlmscope.xl_vlms.learned import vectors as learned_vectors
 
 TASK = default().xl_vlms.learned.tasks["pope"].model_dump(mode="json") | {"shift": "average"}
 MODULES = {"context": "block.30", "module": "block.14"}

@@ -10,9 +10,12 @@ import torch
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import torch_files
-from vlmscope.xl_vlms import learned_net, learned_train, learned_vectors, safety
-from vlmscope.xl_vlms.learned_train import Pairs
-from vlmscope.xl_vlms.learned_vectors import Forced
+from vlmscope.xl_vlms.learned import net as learned_net
+from vlmscope.xl_vlms.learned import safety
+from vlmscope.xl_vlms.learned import train as learned_train
+from vlmscope.xl_vlms.learned import vectors as learned_vectors
+from vlmscope.xl_vlms.learned.train import Pairs
+from vlmscope.xl_vlms.learned.vectors import Forced
 
 D = 12
 SETTINGS = {
@@ -240,7 +243,7 @@ def test_phrases_come_from_a_file(tmp_path):
 
 def test_answers_of_pope_are_forced_by_what_is_right():
     from vlmscope.samples import Sample
-    from vlmscope.xl_vlms.learned_states import forcing
+    from vlmscope.xl_vlms.learned.states import forcing
 
     task = {"kind": "pope", "completions": ["Yes, the image", "No, the image"]}
     for answer, first in (("yes", "Yes"), ("no", "No")):

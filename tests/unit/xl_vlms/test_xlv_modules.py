@@ -4,7 +4,7 @@ import pytest
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.models import base
-from vlmscope.xl_vlms import modules
+from vlmscope.xl_vlms.sets import modules
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from vlmscope.datasets import pope as benchmark
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms import pope, safety_table
-from vlmscope.xl_vlms.learned_vectors import ANSWERS
+from vlmscope.xl_vlms.learned import pope, safety_table
+from vlmscope.xl_vlms.learned.vectors import ANSWERS
 
 ABOUT = {"model": "llava15", "family": "llava", "seed": 0}
 

@@ -10,8 +10,8 @@ from vlmscope.config import default
 from vlmscope.errors import VlmscopeError
 from vlmscope.settings.xl_vlms.vectors import VectorSet
 from vlmscope.store import shards, spelling
-from vlmscope.xl_vlms import needs, select, select_files
-from vlmscope.xl_vlms.select import Written
+from vlmscope.xl_vlms.sets import needs, select, select_files
+from vlmscope.xl_vlms.sets.select import Written
 
 WEIGHTS = Path(__file__).parents[3] / "weights" / "llava15" / "tokenizer.json"
 GOLDEN = Path(__file__).parents[2] / "golden" / "xl_vlms"
@@ -165,7 +165,7 @@ def made(tmp_path, spelled, texts, chosen, takes=TAKES, answers=None, **groups):
     from vlmscope import samples
     from vlmscope.samples import Sample
     from vlmscope.store import files, tables
-    from vlmscope.xl_vlms import vectors
+    from vlmscope.xl_vlms.sets import vectors
 
     names = shard(tmp_path / "00000.h5", spelled, texts, takes, **groups)
     shards.close_index(tmp_path / "index.json", [str(tmp_path / "00000.h5")], {})

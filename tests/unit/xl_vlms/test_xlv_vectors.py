@@ -5,7 +5,7 @@ import pytest
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import hdf5
-from vlmscope.xl_vlms import vectors
+from vlmscope.xl_vlms.sets import vectors
 
 NAMES = [f"coco-train-{number}" for number in range(5)]
 TEXTS = [f"a dog {number}" for number in range(5)]

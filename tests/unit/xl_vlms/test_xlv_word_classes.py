@@ -5,8 +5,8 @@ import pytest
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.world import everyday
-from vlmscope.xl_vlms import word_classes
-from vlmscope.xl_vlms.filter import WordFilter
+from vlmscope.xl_vlms.words import classes as word_classes
+from vlmscope.xl_vlms.words.filter import WordFilter
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xl_vlms"
 

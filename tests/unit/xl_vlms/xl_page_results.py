@@ -12,10 +12,12 @@ from vlmscope import samples as table
 from vlmscope.samples import Sample
 from vlmscope.store import files, tables
 from vlmscope.world.draw import draw
-from vlmscope.xl_vlms import caption_tables, dictionary, dictionary_files, vectors
-from vlmscope.xl_vlms import cox_schemas as schemas
-from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
-from vlmscope.xl_vlms.steer_schemas import EFFECTS, STEERED
+from vlmscope.xl_vlms.captions import tables as caption_tables
+from vlmscope.xl_vlms.dictionaries import dictionary, schemas
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
+from vlmscope.xl_vlms.dictionaries.files import Key, Side, Stored
+from vlmscope.xl_vlms.sets import vectors
+from vlmscope.xl_vlms.steer.schemas import EFFECTS, STEERED
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \u2028 {{ 7*7 }} \u202e"
 K, TRAIN, TEST, WIDTH = 3, 9, 4, 5

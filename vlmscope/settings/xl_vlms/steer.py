@@ -43,7 +43,7 @@ class Vector(Section):
     swept: bool = Field(False, description="tried only with the models of xl_vlms.steer.sweep")
     original: str = Field("", description="answer that should become rarer, counted as written")
     wanted: str = Field("", description="answer that should become more frequent, counted as written")
-    like: str = Field("", description="key of published numbers to stand beside it (vlmscope/xl_vlms/published.toml)")
+    like: str = Field("", description="key of published numbers beside it (vlmscope/xl_vlms/steer/published.toml)")
 
 
 class Directions(Section):

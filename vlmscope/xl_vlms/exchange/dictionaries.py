@@ -11,9 +11,12 @@ import numpy as np
 
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import torch_files
-from vlmscope.xl_vlms import dictionary, dictionary_files, grounding, modules, vectors
-from vlmscope.xl_vlms.dictionary_files import Key, Side, Stored
-from vlmscope.xl_vlms.vectors import VectorSet
+from vlmscope.xl_vlms.dictionaries import dictionary
+from vlmscope.xl_vlms.dictionaries import files as dictionary_files
+from vlmscope.xl_vlms.dictionaries.files import Key, Side, Stored
+from vlmscope.xl_vlms.sets import modules, vectors
+from vlmscope.xl_vlms.sets.vectors import VectorSet
+from vlmscope.xl_vlms.words import grounding
 
 # Packages that the pickled estimator is made of.
 ESTIMATOR = ("sklearn", "numpy", "scipy", "_codecs", "copyreg", "joblib")

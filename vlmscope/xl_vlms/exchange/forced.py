@@ -15,10 +15,11 @@ from vlmscope import selection
 from vlmscope.errors import VlmscopeError
 from vlmscope.samples import Sample
 from vlmscope.store import torch_files
-from vlmscope.xl_vlms import learned_vectors, modules
 from vlmscope.xl_vlms.exchange.features import IMAGES, STATES
-from vlmscope.xl_vlms.learned_states import forcing
-from vlmscope.xl_vlms.learned_vectors import SIDES, Forced
+from vlmscope.xl_vlms.learned import vectors as learned_vectors
+from vlmscope.xl_vlms.learned.states import forcing
+from vlmscope.xl_vlms.learned.vectors import SIDES, Forced
+from vlmscope.xl_vlms.sets import modules
 
 INPUT = ("inputs", "last_raw_input")
 

@@ -10,8 +10,8 @@ import numpy as np
 from vlmscope import selection
 from vlmscope.errors import VlmscopeError
 from vlmscope.store import files, hdf5
-from vlmscope.xl_vlms import modules, vectors
 from vlmscope.xl_vlms.exchange import features
+from vlmscope.xl_vlms.sets import modules, vectors
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What dictionaries are worth: CLIPScore, BERTScore, drawn truth, the token, other models; tables."""

@@ -1,0 +1,1 @@
+"""Concept dictionaries: ways to decompose, files, all of one vector set with diagnostics, their tables."""

@@ -1,0 +1,1 @@
+"""Vector sets: places in a model, spans of answers, captures that have them, files."""

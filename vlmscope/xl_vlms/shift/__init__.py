@@ -1,0 +1,1 @@
+"""How concepts move when a model is fine-tuned: shifts, matches, held-out samples, sweeps, tables."""
