@@ -21,6 +21,7 @@ from vlmscope.llava_interp.lens import run as lens_run
 from vlmscope.llava_interp.lens import tables as lens_tables
 from vlmscope.samples import SCHEMA, picture, table
 from vlmscope.store import tables, torch_files
+from vlmscope.store.pieces import Pieces
 
 TOLD = {
     "answers": "strict",
@@ -139,6 +140,36 @@ def test_the_object_s_tokens_matter_and_as_many_others_do_not(shipped, files, se
     # Draws depend on picture and condition alone.
     again, _ = experiments.run(ablation_run.answered, shipped, vector=vector, settings=settings, **files)
     assert again.select("indices").equals(asked.select("indices"))
+
+
+class Stopped(Exception):
+    """Ends an experiment."""
+
+
+@pytest.mark.parametrize("experiment", [ablation_run.described, ablation_run.answered])
+def test_a_stopped_step_goes_on_behind_the_pictures_it_had(
+    experiment, shipped, files, settings, vector, tmp_path, monkeypatch
+):
+    told = {"vector": vector, "settings": settings, **files}
+    whole, funnel = experiments.run(experiment, shipped, **told)
+    sets, seen = ablation_run._sets, []
+
+    def counted(own, target, *rest):
+        seen.append(target.ann_id)
+        return sets(own, target, *rest)
+
+    def stopping(*given):
+        if len(seen) == 3:
+            raise Stopped
+        return counted(*given)
+
+    monkeypatch.setattr(ablation_run, "_sets", stopping)
+    with pytest.raises(Stopped):
+        experiments.run(experiment, shipped, pieces=Pieces(tmp_path, "one", least=0), **told)
+    monkeypatch.setattr(ablation_run, "_sets", counted)
+    again, same = experiments.run(experiment, shipped, pieces=Pieces(tmp_path, "one", least=0), **told)
+    assert again.equals(whole) and same == funnel
+    assert len(seen) == len(set(seen)) > 3
 
 
 def test_blocked_attention_from_the_object_matters(shipped, files, settings):

@@ -28,7 +28,7 @@ def from_files(own: Bench, samples: str) -> Found:
     """
     told = own.told["choices"]
     asked, funnel = experiments.questioned(own, samples, told["images"])
-    return experiments.gathered(asked, lambda one: _of_picture(own, one), CHOICES), funnel
+    return experiments.gathered(own, asked, lambda one: _of_picture(own, one), CHOICES), funnel
 
 
 def _of_picture(own: Bench, target: Target) -> Iterator[Record]:

@@ -28,7 +28,7 @@ def from_files(own: Bench, samples: str) -> Found:
     told = own.told["layers"]
     asked, funnel = experiments.questioned(own, samples, told["images"])
     means = averages(own, read(samples)[: told["averaged"]])
-    return experiments.gathered(asked, lambda one: _of_picture(own, one, means), LAYERS), funnel
+    return experiments.gathered(own, asked, lambda one: _of_picture(own, one, means), LAYERS), funnel
 
 
 def averages(own: Bench, rows: Sequence[Sample]) -> Tensor:

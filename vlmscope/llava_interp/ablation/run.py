@@ -6,6 +6,7 @@ prompt; rows of a batch differ in picture and condition.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,23 +36,25 @@ def described(own: Bench, samples: str) -> Found:
     before and not behind the noise, by at least one way to judge: which of them counts is left to the tables.
     """
     targets, funnel = chosen(own.loaded, samples, own.told)
-    records: list[Record] = []
+    records = [pl.DataFrame(schema=RECORDS)]
     kept, most = 0, own.told["ablation"]["images"]
     for start in range(0, len(targets), own.batch):
         if kept >= most:
             break
         part = targets[start : start + own.batch]
-        first, left = _candidates(own, part)
-        records += first
+        first = own.pieces.kept(f"described-{start:06d}", partial(_candidates, own, part), RECORDS)
+        left = _passing(own, part, first["text"].to_list())
+        records.append(first)
         kept += len(left)
         log.info("%d candidates, %d kept.", start + len(part), kept)
         for one in left[: len(left) - max(0, kept - most)]:
-            records += _conditions(own, one)
-    return pl.DataFrame(records, schema=RECORDS), funnel | {"described": start + len(part) if targets else 0}
+            name = f"{one.image_id}-{one.ann_id}"
+            records.append(own.pieces.kept(name, partial(_conditions, own, one), RECORDS))
+    return pl.concat(records), funnel | {"described": start + len(part) if targets else 0}
 
 
-def _candidates(own: Bench, targets: Sequence[Target]) -> tuple[list[Record], list[Target]]:
-    """Records of the untouched picture and of that with noise on the object, and the objects that pass."""
+def _candidates(own: Bench, targets: Sequence[Target]) -> list[Record]:
+    """Records of the untouched picture and of that with noise on the object, one behind the other."""
     ask, grid = own.ask(own.told["asking"]["describe"]), prompts.view(own.loaded).grid
     pictures = [own.picture(one.sample) for one in targets]
     covered = [_covered(own, one, each, grid, "noise") for one, each in zip(targets, pictures, strict=True)]
@@ -59,12 +62,17 @@ def _candidates(own: Bench, targets: Sequence[Target]) -> tuple[list[Record], li
     said = _written(own, [(one, ()) for one in asked], "generative")
     pairs = list(zip(targets, said[: len(targets)], said[len(targets) :], strict=True))
     noise = Condition("noise", None, ())
-    records = [
+    return [
         _record(one, "generative", condition, {"text": text})
         for one, plain, hidden in pairs
         for condition, text in ((NONE, plain), (noise, hidden))
     ]
-    return records, [one for one, plain, hidden in pairs if passes(plain, hidden, one.name, own.told["synonyms"])]
+
+
+def _passing(own: Bench, targets: Sequence[Target], texts: Sequence[str]) -> list[Target]:
+    """The objects that pass, by the texts of `_candidates`."""
+    pairs = zip(targets, texts[::2], texts[1::2], strict=True)
+    return [one for one, plain, hidden in pairs if passes(plain, hidden, one.name, own.told["synonyms"])]
 
 
 def passes(plain: str, hidden: str, name: str, synonyms: Mapping[str, Sequence[str]]) -> bool:
@@ -153,7 +161,7 @@ def answered(own: Bench, samples: str) -> Found:
     Conditions follow where the untouched answer is right by at least one way to judge.
     """
     asked, funnel = experiments.questioned(own, samples, own.told["ablation"]["images"])
-    return experiments.gathered(asked, lambda one: _questioned(own, one), RECORDS), funnel
+    return experiments.gathered(own, asked, lambda one: _questioned(own, one), RECORDS), funnel
 
 
 def _questioned(own: Bench, target: Target) -> Iterator[Record]:

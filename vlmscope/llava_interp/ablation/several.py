@@ -68,7 +68,7 @@ def from_files(own: Bench, samples: str) -> Found:
     pairs = [one for one in pairs if set(one.first.patches) - set(one.second.patches)]
     part = pairs[: told["images"]]
     counts = {"pictures": len(rows), "with_pair": len(pairs), "asked": len(part)}
-    return experiments.gathered(part, lambda one: _of_pair(own, one), POLLS), counts
+    return experiments.gathered(own, part, lambda one: _of_pair(own, one), POLLS), counts
 
 
 def _of_pair(own: Bench, pair: Pair) -> Iterator[Record]:

@@ -1,7 +1,10 @@
 """What the experiments of a model share: where they start from, which pictures they ask, how a job runs one."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
@@ -17,6 +20,7 @@ from vlmscope.raw import read_manifest
 from vlmscope.samples import Sample, read
 from vlmscope.session import device, prepare_torch, progress, settings
 from vlmscope.store import files, tables
+from vlmscope.store.pieces import Pieces
 
 MODES: tuple[answers.Mode, ...] = ("strict", "official")
 Record = dict[str, Any]
@@ -32,6 +36,7 @@ class Bench:
     value      what replaces a token, float [d]; None for zeros
     average    the mean visual token, the baseline of gradients; None where neither is asked for
     told       settings: asking, those of the experiment, objects where it looks at some
+    pieces     where records are kept until the step ends
     """
 
     loaded: Loaded
@@ -40,6 +45,7 @@ class Bench:
     average: Tensor | None
     told: Mapping[str, Any]
     batch: int
+    pieces: Pieces = field(default_factory=Pieces)
 
     def ask(self, question: str, begin: str = "") -> str:
         """A question within the model's template."""
@@ -71,18 +77,25 @@ def run(
     settings: Mapping[str, Any],
     batch: int,
     vector: str = "",
+    pieces: Pieces | None = None,
 ) -> Found:
     """What an experiment finds with the pictures of a sample table."""
-    return experiment(bench(loaded, raw, vector, settings, batch), samples)
+    own = bench(loaded, raw, vector, settings, batch)
+    return experiment(replace(own, pieces=pieces) if pieces else own, samples)
 
 
 def write(experiment: Experiment, columns: Mapping[str, Any], job: Job) -> None:
     """Run an experiment as its rule asks, and write its records with the funnel of pictures.
 
+    A job that was stopped goes on behind the pictures it had, which the released code counts anew
+    [differs: llava_interp.md 8 #16].
+
     columns   of the records
-    job       input: model, raw, samples, maybe vector; output: records, funnel; params.settings; threads; resources
+    job       input: model, raw, samples, maybe vector; output: records, funnel; params.settings and code; threads;
+              resources
     """
     prepare_torch(job.threads)
+    pieces = _pieces(job)
     found, funnel = run(
         experiment,
         load(job.input.model, device(job.resources.gpu, job.resources.device)),
@@ -91,9 +104,18 @@ def write(experiment: Experiment, columns: Mapping[str, Any], job: Job) -> None:
         vector=job.input.get("vector", ""),
         settings=settings(job.params.settings),
         batch=job.resources.batch,
+        pieces=pieces,
     )
     tables.write(found, job.output.records, columns)
     files.write_json(funnel, job.output.funnel)
+    pieces.clear()
+
+
+def _pieces(job: Job) -> Pieces:
+    """Beside the records, by all that decides them: `records/ablation.parts/`."""
+    inputs = [files.digest(path) for path in sorted({*job.input})]
+    decides = [job.params.settings, job.params.code, job.resources.batch, inputs]
+    return Pieces(Path(job.output.records).with_suffix(".parts"), files.digest_text(json.dumps(decides)))
 
 
 # ---- pictures -----------------------------------------------------------------------------------------------------
@@ -112,10 +134,13 @@ def questioned(own: Bench, samples: str, most: int) -> tuple[list[Target], dict[
     return asked, funnel | {"with_question": len(asked)}
 
 
-def gathered(parts: Sequence[T], of_one: Callable[[T], Iterable[Record]], columns: Mapping[str, Any]) -> pl.DataFrame:
-    """Records of all pictures in order, with their progress in the log."""
-    found = [record for one in progress(parts, len(parts), "pictures") for record in of_one(one)]
-    return pl.DataFrame(found, schema=columns)
+def gathered(
+    own: Bench, parts: Sequence[T], of_one: Callable[[T], Iterable[Record]], columns: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Records of all pictures in order, with their progress in the log; each picture is a piece."""
+    every = enumerate(progress(parts, len(parts), "pictures"))
+    found = [own.pieces.kept(f"{place:06d}", partial(of_one, one), columns) for place, one in every]
+    return pl.concat([pl.DataFrame(schema=columns), *found])
 
 
 # ---- one picture --------------------------------------------------------------------------------------------------

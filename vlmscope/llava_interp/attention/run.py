@@ -30,7 +30,7 @@ def from_files(own: Bench, samples: str) -> Found:
     def of_one(one: Target) -> Iterator[Record]:
         return _of_picture(own, one, spans, one.sample.sample in flowing)
 
-    return experiments.gathered(asked, of_one, MASSES), funnel
+    return experiments.gathered(own, asked, of_one, MASSES), funnel
 
 
 def _of_picture(own: Bench, target: Target, spans: list[windows.Window], flowing: bool) -> Iterator[Record]:

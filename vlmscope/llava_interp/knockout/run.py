@@ -27,7 +27,7 @@ def from_files(own: Bench, samples: str) -> Found:
     told, model = own.told["knockout"], own.loaded
     asked, funnel = experiments.questioned(own, samples, told["images"])
     wanted = interventions(model.family.site("resid_post").layers(model.config), told["sliding"])
-    return experiments.gathered(asked, lambda one: _of_picture(own, one, wanted), KNOCKOUTS), funnel
+    return experiments.gathered(own, asked, lambda one: _of_picture(own, one, wanted), KNOCKOUTS), funnel
 
 
 def interventions(depth: int, widths: list[int]) -> list[Intervention]:

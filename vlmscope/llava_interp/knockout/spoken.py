@@ -38,7 +38,7 @@ def from_files(own: Bench, samples: str) -> Found:
     part = targets[: told["images"]]
     spans = windows.windows(model.family.site("resid_post").layers(model.config))
     wanted = [Intervention(*group, span) for group in GROUPS for span in spans]
-    found = experiments.gathered(part, lambda one: _of_picture(own, one, wanted), SPOKEN)
+    found = experiments.gathered(own, part, lambda one: _of_picture(own, one, wanted), SPOKEN)
     return found, funnel | {"described": len(part)}
 
 

@@ -20,7 +20,6 @@ from vlmscope.llava_interp.asking.selection import Target
 from vlmscope.llava_interp.tracing import repair
 from vlmscope.llava_interp.tracing.pairs_tables import PAIRS
 from vlmscope.llava_interp.tracing.repair import Repair
-from vlmscope.session import progress
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ def from_files(own: Bench, samples: str) -> Found:
     targets, funnel = experiments.chosen(own.loaded, samples, own.told)
     asked = [one for one in targets if one.sample.question]
     matched = list(couples(asked, told["seed"], own.told["asking"]["begin"]))[: told["images"]]
-    found = [list(_of_pair(own, *pair)) for pair in progress(matched, len(matched), "pairs")]
-    counts = {"pairs": len(matched), "right": sum(bool(one) for one in found)}
-    return pl.DataFrame([row for one in found for row in one], schema=PAIRS), funnel | counts
+    found = experiments.gathered(own, matched, lambda pair: _of_pair(own, *pair), PAIRS)
+    right = found.filter(pl.col("part") == "own")["sample"].len()
+    return found, funnel | {"pairs": len(matched), "right": right}
 
 
 def couples(targets: Sequence[Target], seed: int, begin: str = "") -> Iterator[tuple[Target, Target]]:

@@ -17,7 +17,7 @@ def from_files(own: Bench, samples: str) -> Found:
     settings   objects, asking; images, corrupted, layers, seed of tracing; value: mean, zero
     """
     asked, funnel = experiments.questioned(own, samples, own.told["images"])
-    return experiments.gathered(asked, lambda one: _of_picture(own, one), TRACES), funnel
+    return experiments.gathered(own, asked, lambda one: _of_picture(own, one), TRACES), funnel
 
 
 def _of_picture(own: Bench, target: Target) -> Iterator[Record]:
