@@ -116,10 +116,10 @@ def test_slurm_gives_the_same_bytes(finished, slurm, tmp_path):
         assert checkout.read(result) == finished.read(result)
     jobs = slurm.jobs()[before:]
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
-    # Ten shards, five untouched and five masked generations ask for a GPU; the rest runs beside them.
+    # Ten shards, five untouched generations and one masked of all domains ask for a GPU; the rest runs beside them.
     partitions = [job["Partition"] for job in jobs]
-    assert partitions.count("gpu") == 20
-    assert partitions.count("cpu") == len(jobs) - 20 >= 6
+    assert partitions.count("gpu") == 16
+    assert partitions.count("cpu") == len(jobs) - 16 >= 6
 
 
 @pytest.mark.slow

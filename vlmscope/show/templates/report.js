@@ -44,6 +44,8 @@ for (const tabs of every(".tabs")) {
 }
 addEventListener("hashchange", follow);
 follow();
+// The first part, until another one is seen to be read.
+document.querySelector(".bar nav a").setAttribute("aria-current", "true");
 const watch = new IntersectionObserver(mark, { rootMargin: "-20% 0px -70% 0px" });
 for (const part of every(".hero, .system")) watch.observe(part);
 addEventListener("beforeprint", () => every("details.table").forEach((one) => { one.open = true; }));
